@@ -270,9 +270,9 @@ create table fingerprint_days (
   primary key (fingerprint, day)
 ) strict, without rowid;
 
--- In this schema, a visit is a day on which an identity has rows, however many sessions it has on this day. An identity
--- is a visitor (dimension 0), a visitor in a country (1), a fingerprint (6), or a page in a session (7). `identity` is
--- the id of the visitor, fingerprint or session. `key` is the country or page.
+-- In this schema, a visit is a day on which an identity has sessions or page views, however many. An identity is a
+-- visitor (dimension 0), a visitor in a country (1), a fingerprint (6), or a page in a session (7). `identity` is the
+-- id of the visitor, fingerprint or session. `key` is the country or page.
 create view visit_days as
 select 0 as dimension, visitor_id as identity, '' as key, day
 from visitor_days
@@ -371,8 +371,8 @@ create table archived_session_counts (
 
 
 -- A dimension is the number of a property by which sessions are counted: 1 is the country. Dimension 0 counts all
--- sessions. Its counts have a table of their own, because the other dimensions have no sums. With one table for all
--- dimensions, a third fewer sessions could be written per second.
+-- sessions. Only this dimension has sums, such as duration_sum, so its counts have a table of their own. With one table
+-- for all dimensions, a third fewer sessions could be written per second.
 create table day_counts (
   day            integer primary key,
   sessions       integer not null default 0,
@@ -513,8 +513,9 @@ create view expected_lead_submissions as
 select submission_id, coalesce(datetime(submitted_at), '') as submitted_at
 from lead_submissions;
 
--- A feed of the leads that were inserted, moved to another status or deleted, in the order of these changes. The last
--- 10,000 rows are kept. A rebuild deletes all earlier rows.
+-- The leads that were inserted, moved to another status or deleted, in the order of these changes. The endpoint
+-- /analytics/changes returns them. At least the last 10,000 rows are kept. A rebuild deletes them, so that the earlier
+-- cursors of this endpoint become invalid.
 create table lead_changes (
   change_number integer primary key,
   lead_id       integer not null
@@ -584,8 +585,8 @@ where change_id is (
   limit 1);
 
 -- The columns of a lead that are written by triggers, except has_visits. project_code is computed from the stored
--- search_text. `substr` cuts each field at its first NUL character. Otherwise most functions of SQLite would ignore all
--- fields after a NUL.
+-- search_text, not from the one in this view. `substr` cuts each field at its first NUL character. Otherwise most
+-- functions of SQLite would ignore all fields after a NUL.
 create view expected_leads as
 with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
@@ -650,10 +651,11 @@ create view session_changes as
 select 0 as sign, *
 from replaced_sessions;
 
--- Compute the day and the pages of a session. Look up three days: the last day on which the visitor had a
--- session, the last day on which the visitor had a session in the same country, and the last day with a session of the
--- fingerprint. For a deleted session, all three are 1e9, which is later than any day, so the insert into day_counts
--- subtracts no visitor. The triggers visitor_days_empty and fingerprint_days_empty subtract visitors.
+-- Compute the day and the pages of a session. Look up three days: the last day on which the visitor had a session, the
+-- last day on which the visitor had a session in the same country, and the last day with a session of the fingerprint.
+-- The trigger session_day_change adds a visitor or fingerprint to a day if the last day is null or earlier. For a
+-- deleted session, all three are 1e9, which is later than any day, so that none is added. The triggers
+-- visitor_days_empty and fingerprint_days_empty subtract a visitor or fingerprint without other sessions on the day.
 create trigger session_change instead of insert on session_changes
 begin
   insert into minute_counts (minute, open_sessions)
@@ -885,9 +887,10 @@ begin
 end;
 
 -- Count a late visit, or subtract a deleted visit. A visit is late if a visit of the same identity on a later day was
--- counted before it. The returns from and to the day of the visit change only if visit_days has no other row with the
--- same dimension, identity, key and day. The trigger session_visit counts a visit that is not late, the most frequent
--- case, with fewer statements.
+-- counted before it. This trigger runs before the visit is added to visit_days, or after it was deleted there. If
+-- visit_days has a row for the visit nevertheless, for example because of a session in another country, no counter
+-- changes. The trigger session_visit counts a visit that is not late, the most frequent case, with fewer statements.
+-- `is_late` is also true for a deleted visit, and for a page that a session views again on a later day.
 create view visit_changes as
 select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
@@ -1260,8 +1263,8 @@ end;
 
 -- erasures: `analytics-api erase` sets `archived` of a person's days to 0, and these triggers subtract its former value
 
--- An upgrade of an older archive may have counted a visitor's sessions on another day than the one in visitor_days, so
--- the count on this day may be too small. It is not reduced below 0.
+-- An upgrade of an older archive may have counted a visitor's sessions on another day than the one in visitor_days. So
+-- the count of the latter day may be smaller than the number to subtract. It is not reduced below 0.
 create trigger visitor_days_erase after update of archived on visitor_days when new.archived < old.archived
 begin
   update archived_session_counts set sessions = max(sessions + new.archived - old.archived, 0)
@@ -1420,7 +1423,7 @@ create table move_author (
 ) strict;
 
 -- Record the move of a lead from one status to another. `Database.bulk` drops the triggers that update counters, but
--- not move_change and leads_move.
+-- not move_change and leads_move, because a rebuild could not find the moves that were not recorded.
 create view move_changes as
 select lead_id, old_status, new_status
 from lead_status_changes;
@@ -1716,8 +1719,8 @@ left join lead_attributions as k on k.lead_id = l.lead_id
       and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
 
 -- This view comes after all other views that read leads. Counters are rebuilt in the order of their views. After a bulk
--- load of sessions, has_visits is rebuilt, and then each counter with a later view that reads leads. The other views do
--- not depend on has_visits, so that rebuild would be in vain.
+-- load of sessions, has_visits is rebuilt, which counts as a change of leads. Therefore each counter with a later view
+-- that reads leads would be rebuilt, too. That would be in vain, because no other view depends on has_visits.
 create view expected_lead_visits as
 select lead_id,
   exists (select 1 from sessions where sessions.session_id = leads.session_id)
@@ -1939,13 +1942,14 @@ create table storage_ratios (
 -- tables of the collector, with data of the last days
 -- Backups and copies contain only collector_machines.
 
--- The salts of the visitor ids that are valid for one day. A salt is deleted two days after the beginning of its day.
+-- The salts with which visitor ids are hashed, one for each day. A salt is deleted two days after the beginning of its
+-- day.
 create table collector_salts (
   day  integer primary key,
   salt text not null  -- 256 bits, hexadecimal
 ) strict;
 
--- The number of events of crawlers and other programs. They do not count as visitors.
+-- The number of events of machines, such as crawlers. Machines do not count as visitors.
 create table collector_machines (
   day    integer not null,
   reason text not null,

@@ -1,4 +1,4 @@
-"""Measure conversions, the pipeline, the board, filters of leads and the feed of changes, as whole WSGI calls.
+"""Measure conversions, the pipeline, the board, filters of leads and `/analytics/changes`, as WSGI calls.
 
     python -m benchmarks --parts customers
 

@@ -29,7 +29,10 @@ RECIPE = (
 
 @dataclass(frozen=True)
 class Visits:
-    """A data set of about `events` events, with ten events per session. All `pages` are viewed."""
+    """A data set of about `events` events, with ten events per session.
+
+    `pages` is the number of pages with one view each, which are added to the popular pages of the demo.
+    """
 
     events: int
     pages: int | None = None
@@ -122,7 +125,10 @@ def scratch(path, name="scratch.db"):
 
 
 def cached(name, recipe, make, *sources):
-    """Return the cached file, or create it with `make(path, recipe)` if it does not exist for these `sources`."""
+    """Return the cached file, or create it with `make(path, recipe)`.
+
+    It is created again after a change of a file in RECIPE or `sources`.
+    """
     path = CACHE / f"{name}.{digest(*RECIPE, *sources)}.db"
     if not path.exists():
         for stale in CACHE.glob(f"{name}.*"):

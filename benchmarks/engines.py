@@ -24,7 +24,7 @@ JUDGED = 2_000_000
 TIMEOUT = 600  # seconds after which the measurement of PostgreSQL is interrupted
 LIBRARIES = ("sqlite3", "pysqlite3")  # Python's own SQLite library, and the newest one on PyPI
 
-# Replace the module sqlite3 before it is imported.
+# Replace the module sqlite3 before the package imports it, so that the package uses the given library.
 CHILD = """
 import sys
 sys.modules["sqlite3"] = __import__(sys.argv[1])

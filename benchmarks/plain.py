@@ -1,7 +1,8 @@
 """The queries of the measured endpoints in plain SQL on plain tables with good indexes.
 
 Most indexes are covering indexes. With an index on only the grouped column, SQLite would read the whole table in the
-order of the index, which is slower than without an index. ANALYZE is not run for the same reason.
+order of the index, which is slower than without an index. ANALYZE is not run, because it changes no plan of a measured
+query (with 100,000 events, and with 20,000 leads).
 """
 
 from datetime import datetime, timedelta, timezone

@@ -13,7 +13,7 @@ ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # with many short rounds, changes in th
 SLOW_ROUNDS, SLOW_SECONDS = 3, 4  # slow servers get as many concurrent requests as they have workers
 THREADED = ("--worker-class", "gthread", "--threads", "4", "--keep-alive", "5")
 
-# For each server, this API and the empty application.
+# For each server, the commands that serve this API and the empty application.
 PAIRS = {
     "gunicorn sync": (gunicorn("ours"), gunicorn("empty")),
     "`analytics-api serve`": (serve(), gunicorn("empty_served", *THREADED)),

@@ -83,7 +83,8 @@ def main():
         def writer(name):
             log = path / name
             lines = log.read_bytes().count(b"\n") if log.exists() else 0
-            # Leave a gap in the numbers, because the last transaction may be committed although it is not in the log.
+            # Leave a gap in the numbers. The last transaction may be committed although it is not in the log, so the
+            # next number may already be in the database.
             return subprocess.Popen(
                 [sys.executable, "-c", WRITER, name, str(lines * 2 + 1000 * random.randrange(1, 10**6))], cwd=path
             )

@@ -47,7 +47,10 @@ HEADERS = [
 
 
 def digest(path):
-    """Return a digest of the rows of all tables that requests do not write."""
+    """Return a digest of the rows of each STRICT table, by the table's name.
+
+    The scratch tables of triggers and the search index, which are not STRICT, are omitted.
+    """
     with open_database(path).closing() as database:
         tables = database.rows(
             "select name from sqlite_schema where type = 'table' and sql like '%strict%' order by name"

@@ -54,9 +54,9 @@ class StorageStats(Protocol):
 def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pattern[str]:
     """Return the regular expression whose group `session` matches the session id in a key.
 
-    The default matches `sessions/<session>/…` and `sessions/<session>.<ext>` after any segment of a key. If `folder` is
-    `sessions`, the default matches only at the beginning of a key, and `sessions/` may be absent. Python's `re` cannot
-    be interrupted, so a custom pattern must not need exponential time.
+    The default matches `sessions/<session>/…` and `sessions/<session>.<ext>` at the beginning of a key or after any
+    `/`. If `folder` is `sessions`, the default matches only at the beginning, and `sessions/` may be absent. Python's
+    `re` cannot be interrupted, so a custom pattern must not need exponential time.
 
     :param pattern: a custom regular expression; None for the default.
     :param folder: name of the folder. Keys are relative to this folder.
@@ -76,10 +76,10 @@ def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pa
 def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) -> Statistics:
     """Count keys and distinct sessions with a limited amount of memory.
 
-    The keys of a session may not be adjacent: in the order of S3, `sessions/a.x/…` is between `sessions/a.json` and
-    `sessions/a/…`, and a directory has no order. Therefore a digest of each session id (16 bytes) is inserted into a
-    temporary SQLite table. SQLite moves a large table to disk. A key without a session is counted as an object. The
-    number of such keys is logged, with level WARNING if no key has a session.
+    Keys of other sessions can come between two keys of a session: in the order of S3, `sessions/a.x/…` is between
+    `sessions/a.json` and `sessions/a/…`, and a directory has no order. Therefore a digest of each session id (16 bytes)
+    is inserted into a temporary SQLite table. SQLite moves a large table to disk. A key without a session is counted as
+    an object. The number of such keys is logged, with level WARNING if no key has a session.
 
     :raises StorageError: there is no disk space for the temporary table.
     """
@@ -107,5 +107,6 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
 
 
 def _digest(session: str) -> tuple[bytes]:
-    # In a file name that is not UTF-8, Python replaces the invalid bytes by surrogates.
+    # In a file name that is not UTF-8, Python replaces the invalid bytes by surrogates. Without surrogatepass, they
+    # could not be encoded.
     return (hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=16).digest(),)

@@ -12,7 +12,7 @@ from ..errors import SettingError, StorageError
 from .base import Clock, Statistics
 from .http import Client, parse_url
 
-# See "Metrics and analytics" in R2's documentation. The dimension storageClass is documented only in the schema.
+# See "Metrics and analytics" in R2's documentation. Only the GraphQL schema documents the dimension storageClass.
 QUERY = """
 query ($account: string!, $bucket: string!, $since: Time!, $until: Time!) {
   viewer {
@@ -97,7 +97,8 @@ class Analytics:
             raise StorageError(f"Cloudflare rejects the token ({status}); it needs Account Analytics: Read")
         try:
             rows = _rows(status, json.loads(content))
-            # There is one row for each day and storage class, with the number of objects on that day.
+            # There is one row for each day and storage class, with the number of objects on that day. The rows are
+            # sorted by day, so the dictionary keeps the number of the last day for each storage class.
             newest = {row["dimensions"]["storageClass"]: row["max"]["objectCount"] for row in rows}
             return sum(map(int, newest.values())) if newest else None
         except (ValueError, LookupError, TypeError, AttributeError) as error:

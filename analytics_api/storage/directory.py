@@ -54,7 +54,8 @@ class Directory:
                 yield page
 
     def _keys(self) -> Generator[str, None, None]:
-        # There may be a million subdirectories. A stack of open iterators uses less memory than a list of them.
+        # A directory may have a million subdirectories. A stack with an open iterator for each level uses less memory
+        # than a list of the subdirectories.
         levels = [("", os.scandir(self._path))]
         try:
             while levels:

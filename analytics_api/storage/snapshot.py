@@ -19,7 +19,8 @@ from .base import Statistics, StorageStats
 log = logging.getLogger(__name__)
 
 # All times are in milliseconds. A listing of n objects takes ceil(n / 1000) class A operations. To list a million
-# objects every hour takes 720,000 operations a month. R2 includes a million ("R2 pricing" in its documentation).
+# objects every hour takes 720,000 operations a month. In R2, the first million operations of a month are free ("R2
+# pricing" in its documentation).
 MAX_AGE = HOUR_MS
 TIMEOUT = 10_000  # maximum time that a request waits for the first statistics
 CLAIM_TIME = 60_000  # another worker may refresh if a claim is not renewed within this time
@@ -128,7 +129,7 @@ class Snapshot:
         return self._wait_for_first() if latest is None else latest
 
     def refresh(self) -> Statistics:
-        """Get new statistics from the provider, and save and return them. Another worker may be refreshing, too.
+        """Get new statistics from the provider, and save and return them, even while another worker refreshes them.
 
         :raises StorageError: the provider failed.
         """

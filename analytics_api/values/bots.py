@@ -52,7 +52,7 @@ def bot_name(agent: str) -> str | None:
 
 @cache
 def _patterns() -> list[re.Pattern[str]]:
-    """Return the patterns of the package, joined into regular expressions of PATTERNS_AT_ONCE patterns."""
+    """Join the patterns of crawler-user-agents into regular expressions of PATTERNS_AT_ONCE patterns each."""
     try:
         from crawleruseragents import CRAWLER_USER_AGENTS_DATA
     except ModuleNotFoundError:

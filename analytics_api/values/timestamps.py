@@ -22,10 +22,11 @@ MILLISECOND = timedelta(milliseconds=1)
 FIRST_TIMESTAMP = -62_135_596_800_000  # 0001-01-01
 LAST_TIMESTAMP = 253_402_300_799_999  # 9999-12-31
 
-# The minimum timestamp of sessions and events. A smaller number is probably in seconds, if it is MIN_SECONDS or more.
+# The minimum timestamp of sessions and events. A number from MIN_SECONDS up to this minimum is probably in seconds.
 MIN_TIMESTAMP = 100_000_000_000  # 1973-03-03
 MIN_SECONDS = MIN_TIMESTAMP // 1000
-# A number in this range is always interpreted as milliseconds. So `export` can write such timestamps as numbers.
+# `to_timestamp` interprets each number from MIN_PLAIN_TIMESTAMP to MAX_PLAIN_TIMESTAMP as milliseconds. Other numbers
+# may be read as dates or seconds, so `export` writes timestamps outside this range as text.
 MIN_PLAIN_TIMESTAMP = 1_000_000_000_000  # 2001-09-09
 MAX_PLAIN_TIMESTAMP = 9_999_999_999_999  # 2286-11-20
 
@@ -88,7 +89,7 @@ def to_timestamp(value: object) -> int | None:
 
 
 def to_datetime(value: object) -> str | None:
-    """Convert a value to `YYYY-MM-DD HH:MM:SS` in UTC. Fractions are truncated, and blank text becomes "".
+    """Convert a value to `YYYY-MM-DD HH:MM:SS` in UTC. Fractions of a second are cut off. Blank text becomes "".
 
     :raises ValueError: the value is not a timestamp, is ambiguous, or its year does not have four digits.
     """
@@ -171,7 +172,7 @@ def _from_number(number: int | float, value: object) -> int:
 def _from_digits(digits: str, value: object) -> int | None:
     """Parse `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS` of the years 1900 to 2199.
 
-    Ten digits that can be either `YYYYMMDDHH` or seconds (of 2033 to 2036) are invalid.
+    Ten digits that can be `YYYYMMDDHH` are invalid, because they can also be seconds since 1970 (of 2030 to 2039).
     """
     if len(digits) not in (8, 10, 12, 14) or not "1900" <= digits[:4] < "2200":
         return None
