@@ -236,8 +236,8 @@ order by {order.order_by}
 def _filter_next(search: FilteredSearch) -> Page | None:
     """Read the next leads in the sort order and check them. Return None if sorting all matches reads fewer leads.
 
-    Without a condition on COVERING_COLUMN, finding all matches reads the whole index of this column. This counts as
-    reading an eighth of all leads.
+    Without a condition on COVERING_COLUMN, finding all matches scans a whole index or the table. This counts as reading
+    an eighth of all leads.
     """
     total = search.total
     if not total:

@@ -205,8 +205,8 @@ def _contains(term: Term) -> Condition:
     if term.index_query is None:
         return Condition(TERM, "", like, like, {"pattern": term.pattern})
     search = "lead_id in (select rowid from lead_search(:index_query))"
-    # PostgreSQL underestimates the number of matches. Without `coalesce`, it would therefore compare each match with
-    # every lead. With `coalesce`, it looks up each lead in a hash table of the matches.
+    # PostgreSQL expects few matches, even of a frequent term. Without `coalesce`, it would therefore compare each match
+    # with every lead. With `coalesce`, it looks up each lead in a hash table of the matches.
     scanned = f"coalesce({search}, false)"
     return Condition(TERM, "", search, scanned, term._asdict(), like)
 
