@@ -53,7 +53,8 @@ delete from events
 where event_id > :after and event_id <= :last and session_id in ({IN_LIST})
 """
 
-# The order matters: submissions are deleted before their lead.
+# On PostgreSQL, a trigger counts the submissions of a lead. A transaction that inserts a submission locks this counter,
+# then the lead. Therefore submissions are deleted before their lead: the reverse order could cause a deadlock.
 DELETE_LEADS = {
     "lead_submissions": f"""
 delete from lead_submissions
@@ -210,7 +211,8 @@ def find(db: Database, *, visitor: str | None = None, email: str | None = None, 
     - the visitors of these sessions;
     - all sessions of these visitors, and the fingerprints of these sessions.
 
-    Otherwise, a lead with another e-mail address belongs to another person, even if it has the same visitor.
+    Except for the leads in the first item, a lead with another e-mail address belongs to another person, even if it has
+    the same visitor.
 
     :raises ErasureError: not exactly one argument is set, or it is empty.
     """
@@ -239,9 +241,9 @@ def erase(
     person's visitors and sessions in leads and submissions of other people are set to null. The number of these
     references is returned as `links`.
 
-    The archive of purged rows is changed, too. The person's visitors are removed from the archive with their days and
-    countries, and so are the fingerprints and pages of sessions that are not purged. The fingerprints of purged
-    sessions are unknown, so they remain.
+    The person's visitors, with their days and countries, are removed from the archive of purged rows. The fingerprints
+    and pages of those sessions of the person that still exist are removed from it, too. The fingerprints of purged
+    sessions are unknown, so they remain in the archive.
 
     After the commit, the data of deleted rows is removed from the database files. This happens even if no row was
     found, so that an interrupted erasure can be completed by running it again.

@@ -36,7 +36,8 @@ update site set raw_since = :day
 where raw_since is null or raw_since < :day
 """
 
-# All statements of a transaction use the same snapshot, so this condition selects the same rows in each of them.
+# All statements of a transaction use the same snapshot, so this condition selects the same rows in each of them. The
+# transaction deletes exactly the events that it has archived.
 WHERE_OLD_EVENTS = """
 where event_id in (
   select event_id
@@ -265,7 +266,7 @@ def _purge_collector(at: Transaction, day: int, instant: int) -> None:
 
 
 def _run_throttled(db: Database, archive: Sequence[str], delete: str, **params: Any) -> int:
-    """Archive and delete rows in one transaction, sleep for as long again, and return the number of deleted rows.
+    """Archive and delete rows in one transaction, sleep as long as it took, and return the number of deleted rows.
 
     Other writers poll for SQLite's write lock, so they need a pause to acquire it.
     """

@@ -16,9 +16,9 @@ from ..values.calendar import DAY_MS, Offset, utc_date
 SECOND_MS = 1000
 DAY_SECONDS = 86_400
 
-# After the last known change of its offset, a time zone changes by a rule. The changes by a rule repeat every 400
-# years, like the calendar, because 400 years are a whole number of weeks. Therefore only the first 400 years after
-# RULE_BEGINS are searched.
+# Time zone databases list the changes of an offset up to some year before RULE_BEGINS. Later changes follow a rule,
+# such as the last Sunday of March. Like the calendar, they repeat every 400 years, which are a whole number of weeks.
+# So only the first 400 years after RULE_BEGINS are searched for changes.
 RULE_BEGINS = 130 * 365 * DAY_SECONDS + 32 * DAY_SECONDS  # 2100-01-01
 CYCLE = 146_097 * DAY_SECONDS  # 400 years
 END = 253_402_300_800  # the end of the year 9999
@@ -34,7 +34,8 @@ select time_zone, page_query
 from site
 """
 
-# A parameter that is null does not change its setting, because another program may just have changed the setting.
+# A null parameter leaves its setting unchanged. Writing the value that was read before could undo a change that another
+# program has made since.
 UPDATE_SETTINGS = """
 update site set
   time_zone = coalesce(cast(:time_zone as text), time_zone),
@@ -146,7 +147,10 @@ def load_zone(name: str) -> ZoneInfo:
 
 
 def zone_offsets(zone: ZoneInfo) -> list[Offset]:
-    """Return the rows of `site_offsets` for a time zone in ascending order. The first row begins at 0."""
+    """Return the rows of `site_offsets` for a time zone in ascending order. The first row begins at 0.
+
+    If a clock is set back to an earlier day, the old `day_offset` applies until the clock reaches the latest day again.
+    """
     offsets: list[Offset] = []
     latest_day = 0  # the maximum so far: the day never decreases, even if the clock is set back
     changes = [*_changes(zone), (END, 0)]

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 Authenticate = Callable[["WSGIEnvironment"], "Principal | None"]
 
-# The whitespace in header values. WSGI decodes the bytes as Latin-1, so str.strip() would also remove the last byte of
-# a UTF-8 "à".
+# The whitespace in header values. WSGI decodes the bytes as Latin-1. In Latin-1, the last byte of a UTF-8 "à" is a
+# no-break space, which str.strip() would remove.
 BLANKS = " \t"
 
 
@@ -77,7 +77,7 @@ class APIKeyMiddleware:
     def find_principal(self, candidates: Iterable[str]) -> Principal | None:
         """Return the Principal of the first valid key, or None if no key is valid."""
         for candidate in candidates:
-            # WSGI decodes header bytes as Latin-1 (PEP 3333).
+            # WSGI decodes header bytes as Latin-1 (PEP 3333). Encoding restores the bytes that the client sent.
             if principal := self.find_key(digest(candidate.encode("latin-1", "replace"))):
                 return principal
         return None

@@ -68,7 +68,7 @@ class RequestLog:
 def access_log_line(environ: WSGIEnvironment, status: int, ms: str, *, log_address: bool = False) -> str:
     """Return the log line of a request in the format of `server.logs.JSONFormatter`.
 
-    `logging` would take four times as long. That is the time of the rest of a request for a cached response.
+    `logging` would take four times as long: as long as everything else in a request whose response is cached.
 
     :param ms: the duration in milliseconds.
     """

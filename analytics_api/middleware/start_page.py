@@ -42,7 +42,7 @@ def prefers_html(environ: WSGIEnvironment) -> bool:
 def start_page(
     environ: WSGIEnvironment, start_response: StartResponse, status: str = "200 OK", note: str = ""
 ) -> Iterable[bytes]:
-    """Send the start page as HTML if the client prefers HTML, otherwise as JSON. It needs no key.
+    """Send the start page as HTML if the client prefers HTML, otherwise as JSON. The page needs no key.
 
     :param note: HTML to show above the page.
     """

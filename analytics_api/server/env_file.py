@@ -43,7 +43,7 @@ class EnvFile:
         return "" if os.path.exists(self.path) else f"; there is no file {self.path.name} in {self.path.parent}"
 
     def origin_note(self, message: str) -> str:
-        """Return the end of an error message: the variables in the message that the file sets, or "" for none."""
+        """Return the end of an error message: which variables in the message are set by the file, or "" if none is."""
         names = [name for name in sorted(self.added) if self.environ[name] and re.search(rf"\b{name}\b", message)]
         return f"; {self.path} sets {', '.join(names)}" if names else ""
 
@@ -65,6 +65,7 @@ class EnvFile:
         except UnicodeDecodeError:
             raise SettingError(f"{self.path} is not UTF-8; save it as UTF-8") from None
         except OSError as error:
-            if not os.access(self.path.parent, os.X_OK):  # sudo can change to a user without access to the directory
+            # After sudo, the user may have no access to the directory. The command then runs without the file.
+            if not os.access(self.path.parent, os.X_OK):
                 return ""
             raise SettingError(f"{self.path}: {error.strerror}") from error

@@ -82,8 +82,8 @@ class LateResponse:
 class CollectingWorker(ThreadWorker):
     """A `gthread` worker that adds a LateResponse to the environ of POST requests, for the collector.
 
-    Without a LateResponse, each of these requests would occupy a thread until its commit. 64 threads that wake up at
-    the same time contend for the lock of the interpreter, so that a page view takes 1.6 times the CPU time.
+    Without a LateResponse, each of these requests would occupy a thread until its commit. If a commit wakes 64 threads
+    at the same time, they contend for the lock of the interpreter, so that a page view takes 1.6 times the CPU time.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -103,8 +103,8 @@ class CollectingWorker(ThreadWorker):
     def wake(self) -> None:
         """Let the main thread finish the requests in `finished`.
 
-        If each response of a batch woke the main thread, it would contend with the thread that sends the others. A page
-        view would take 1.05 times the worker's CPU time.
+        If each response of a batch woke the main thread, the main thread would contend with the thread that sends the
+        other responses of the batch. A page view would take 1.05 times the worker's CPU time.
         """
         self.method_queue.defer(self.finish_requests)
 

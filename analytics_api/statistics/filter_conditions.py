@@ -1,9 +1,9 @@
 """The SQL condition of each filter of statistics.
 
 The values of a filter are passed as statement parameters. A few values are one parameter each; more values are one JSON
-array. So a condition has only a few different texts. For `.prefix` and `.contains`, the values in the database are read
-first, and those that match are passed. So every condition tests whether a value is in a list, and `.not` negates this
-test.
+array. Thus, a condition has only a few different texts, so that parsed statements can be reused. For `.prefix` and
+`.contains`, the values in the database are read first, and those that match the filter are passed. Therefore every
+condition tests whether a value is in a list, and `.not` negates this test.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ HAS_EVENT = """s.session_id in (
     select session_id
     from events
     where ({condition}){in_period})"""
-# The same as HAS_EVENT, for PostgreSQL, which converts it to a join of the sessions with the events. For `not in`,
-# PostgreSQL would read a list of all these events for each session.
+# The same as HAS_EVENT, for PostgreSQL, which converts it to a join of the sessions with the events. With HAS_EVENT,
+# the filter `event_type.not` is a `not in`: PostgreSQL would read a list of all these events for each session.
 HAS_JOINED_EVENT = """exists (
     select 1
     from events
@@ -77,9 +77,9 @@ IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({
 # Limits a search on SQLite to a period that includes all events of the range's sessions. The parameters are in
 # `Matching.event_period`.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
-# The events of HAS_EVENT and the views of HAS_VIEWED. MEMBERS reads the ids of their sessions, which are passed to
-# SQLite as the parameter `members`. Reading all views of 30 days takes a third of the time of searching the views of
-# each session.
+# The sources of MEMBERS, which reads the ids of the sessions for which HAS_EVENT or HAS_VIEWED is true. Instead of
+# these conditions, SQLite tests IS_MEMBER, and gets the ids as the parameter `members`. Reading all views of 30 days
+# takes a third of the time of searching the views of each session.
 WITH_EVENT: Final = "events\n  where ({condition})" + IN_EVENT_PERIOD
 WITH_VIEW: Final = """session_pages as viewed
   where viewed.day between :first_event_day and :last_event_day and ({condition}) and viewed.views <> viewed.archived
@@ -99,7 +99,8 @@ from (
 SEPARATOR: Final = b"\x1f"
 IS_MEMBER: Final = "is_member(cast(s.session_id as blob))"
 
-# All values of a dimension. Each row has the text to compare, and the value to pass to the condition.
+# All values of a dimension. Day -1 stands for all time. Each row has the text to compare, and the value to pass to the
+# condition.
 KEYS = """
 select key, key
 from key_counts

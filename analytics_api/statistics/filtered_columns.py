@@ -115,7 +115,8 @@ class Views:
 class Sums:
     """The sums of the sessions of some days, and their distinct visitors.
 
-    Visitors need not be added if no two sessions have the same visitor, or if `counts` gets their number.
+    `visitors` may remain empty in two cases. If no two sessions have the same visitor, `counts` returns the number of
+    sessions as the number of visitors. If the caller has counted the visitors elsewhere, `counts` gets their number.
     """
 
     def __init__(self) -> None:
@@ -189,7 +190,8 @@ class SectionCounts:
 
     def _add_to_interval(self, begin: int, sums: Iterable[int], visitors: Iterable[str]) -> None:
         if begin not in self.intervals:
-            self.interval_sums = Sums()  # deletes the visitors of the former interval while the CPU caches them
+            # The former interval's set of visitors is deleted here, which is faster while it is in the CPU's cache.
+            self.interval_sums = Sums()
         self.interval_sums.add(sums, visitors)
         self.intervals[begin] = self.interval_sums.counts()
 

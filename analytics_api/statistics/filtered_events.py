@@ -3,7 +3,7 @@
 On SQLite, `session_facts` is a table. Its column `events_of_day` is the number of events on the day on which the
 session began. The table `events_of_other_days` counts the events on later or earlier days, which are rare. On
 PostgreSQL, `session_facts` is a view, and the statements join the events to their sessions. If the range ends within a
-day (`is_cut`), the events of that day are read from the table `events`.
+day (`is_cut`), this day is called the cut day, and its events are read from the table `events`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ from (
   limit -1) as s
 cross join session_pages as p
 where p.session_id = s.session_id and p.day = s.day and p.views > p.archived"""
-# The code of a row `p` of session_pages: the id of the page, plus PAGE_IDS for each further view on the same day.
+# The code of a row `p` of session_pages, one number for the page and its views: the id of the page, which is less than
+# PAGE_IDS, plus PAGE_IDS for each view of the row after the first one.
 PAGE_IDS: Final = 1 << 32
 CODE: Final = f"p.page_id + (p.views - p.archived - 1) * {PAGE_IDS}"
 # The codes of the page views of a session `s`, as in OWN_VIEWS, separated by commas.
@@ -104,8 +105,8 @@ cross join session_pages as p
 where e.day between :first and :last and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
 """
 # The page views of the whole days of a range, by page. As in the statistics without filters, the sessions that view a
-# page again on a later day are subtracted. Archived views need not be excluded, because days with
-# archived views cannot be filtered.
+# page again on a later day are subtracted. Archived views need not be excluded, because a range with filters cannot
+# include days with archived views.
 ALL_VIEWS: Final = """
 select page_id, sum(views), sum(sessions)
 from (
@@ -124,9 +125,9 @@ from page_counts
 where day between :first and :last
 group by day
 """
-# The index events_by_time has the type and the session of each event, so few rows of `events` are read. A session can
-# have viewed the page on an earlier day only if it is in events_of_other_days. For sessions that are not in this table,
-# session_pages is not searched, which halves the time of this query.
+# The index events_by_time has the type and the session of each event, so few rows of `events` are read. A session that
+# viewed the page on the cut day and on an earlier day of the range has events on several days, so it has a row in
+# events_of_other_days. For other sessions, session_pages is not searched, which halves the time of this query.
 VIEWS_OF_CUT_DAY: Final = f"""
   union all
   select page_id, :last_day, sum(views), sum(
@@ -152,7 +153,7 @@ VIEWS_OF_CUT_DAY: Final = f"""
     group by v.session_id, page_id) as cut
   group by page_id"""
 
-# The page views of each hour. The sessions are selected first; SESSIONS_WITH_EVENTS has the reason.
+# The page views of each hour. The sessions are selected first, for the reason given above SESSIONS_WITH_EVENTS.
 VIEWS_OF_HOURS: Final = f"""
 select (v.occurred_at + :utc_offset) / 3600000, count(*)
 from events as v
@@ -172,7 +173,7 @@ where occurred_at >= :begins_at and occurred_at < :ends_at
     from session_facts as s
     where {condition})
 """
-# The derived table has `views <> archived`, because PostgreSQL would estimate that `>` is true for only a third of the
+# The subquery `v` tests `views <> archived`, because PostgreSQL would estimate that `>` is true for only a third of the
 # rows, and choose a slower plan.
 JOINED_VIEWS: Final = """
   select v.page_id, v.day, v.views,

@@ -2,7 +2,7 @@
 
 A session is counted in the range in which it began. Events and page views are counted in the range in which they
 occurred, even if their session began before it. The parameter `keys` is for the earlier range of a comparison. It
-limits a list to the keys of the rows with which the list is compared.
+contains the keys of the rows of the requested range, and only the rows with these keys are returned.
 """
 
 from __future__ import annotations

@@ -20,19 +20,21 @@ from .periods import Period, find_period
 from .session_filters import Filters, parse_filters
 
 # SQLite searches the primary key of session_facts, which begins with the day. PostgreSQL searches the index of
-# started_at. On SQLite, comparing started_at as well would take a quarter of the time of a query with a rare filter.
+# started_at. SQLite compares started_at only if the range ends within a day, because this comparison takes a quarter of
+# the time of a query with a rare filter.
 IN_DAYS: Final = "s.day >= :first and s.day <= :last_day"
-# The same condition for a range that includes the newest day. Because of the sign `+`, SQLite reads to the end of the
-# table, and evaluates the condition for each row. With `last_day` as the end of a range of keys, SQLite would compare
-# each key with it, which takes twice as long.
+# The same condition for a range that includes the newest day. Because of the sign `+`, `last_day` does not end SQLite's
+# search in the primary key, so SQLite reads to the end of the table. Comparing `s.day` in each row takes half the time
+# of comparing each key with the end of the search.
 IN_LATEST_DAYS: Final = "s.day >= :first and +s.day <= :last_day"
 IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 
-# With more sessions, Python would need more than about 60 MB to count distinct visitors.
+# If the range has more sessions, SQL counts them, because Python would need more than about 60 MB to count distinct
+# visitors.
 MAX_SESSIONS: Final = 200_000
 MAX_IDS: Final = 500_000  # one string of more ids would need more than about 100 MB
-# If the database has more than this many times the sessions of the range, searching the views of each session in the
-# range takes less time than reading all views.
+# If all sessions are more than this many times the sessions of the range, the views of each session in the range are
+# searched, which takes less time than reading all views.
 MAX_SIZE_OF_ALL: Final = 8
 # Reads the sessions that began in the range or have events in the range, but only those that have events on another day
 # than the day on which they began. Returns the first and the last day on which these sessions began or have events, or
@@ -146,10 +148,10 @@ def _choose_filter(conditions: Conditions, *, reads_views: bool) -> str | None:
 
 
 def _find_members(db: Database, matching: Matching, name: str) -> Matching:
-    """Read the sessions with an event or a view once for all statements.
+    """Read the ids of the sessions with an event or a view into a set, once for all statements.
 
-    SQLite would build a tree of their ids for each statement. Searching a set in Python takes as long as searching the
-    tree.
+    Otherwise, SQLite would build a tree of the ids for each statement. SQLite calls Python to search the set, which
+    takes as long as searching the tree.
     """
     source = matching.conditions.source_of_members(name)
     sql = JOINED_MEMBERS.format(source=source)

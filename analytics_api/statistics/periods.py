@@ -39,7 +39,8 @@ class Period(NamedTuple):
 
     :param first: the first whole day.
     :param last: the last whole day.
-    :param cut_at: if the range ends within a day, the instant at which this day begins; None if all days are whole.
+    :param cut_at: None if all days are whole. Otherwise, the range ends within the day after `last`, the cut day.
+        `cut_at` is the instant at which the cut day begins, and `ends_at` is an instant within it.
     """
 
     begins_at: int

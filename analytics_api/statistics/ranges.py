@@ -100,7 +100,8 @@ def find_today(db: Database, now: int) -> Today:
 
 def load_offsets(db: Reader | Database, first: int, last: int) -> list[Offset]:
     """Return the rows of `site_offsets` that apply to the days `first` to `last`."""
-    # Every offset is smaller than two days. The first row begins in 1970, but also applies to the days before.
+    # An offset is less than two days, so `since` is before the day `first`, and `until` after the day `last`. The row
+    # that begins at 0 also applies to earlier days, so `until` is at least 0.
     rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=max(last + 3, 0) * DAY_MS)
     return [Offset(*row) for row in rows]
 
@@ -142,9 +143,9 @@ def resolve_range(
 ) -> DayRange | None:
     """Return the range of days that the parameters describe, or None for all time.
 
-    Filters need the sessions themselves, which may have been purged. With filters, a range that has only a last day,
-    and the default range, begin on the first day whose sessions were not purged. For a comparison, a range without a
-    last day ends today.
+    Filters need the sessions themselves, which may have been purged. Therefore, with filters, days whose sessions were
+    purged are left out of the default range and of a range that has only a last day. For a comparison, a range without
+    a last day ends today.
 
     :param from_: the first day; None for no lower bound.
     :param to: the last day; None for no upper bound.
