@@ -32,7 +32,7 @@ CHILD = "import sys; from benchmarks.leads import first; first(*sys.argv[1:])"
 
 
 def needles(leads):
-    """Return search terms with different numbers of matches, each with the maximum median time in seconds, or None."""
+    """Return search terms with different numbers of matches, each with the limit of its median in seconds, or None."""
     return {
         "under 100": ("sharma" + "5432"[: len(str(leads)) - 4], 3e-3),
         "half": ("riverside", 60e-3),

@@ -36,7 +36,7 @@ def is_roomy(folder):
     )
 
 
-# Store the tests' files in memory, where commits do not wait for a disk. On a disk, tests wait as long as they compute.
+# Store the tests' files in memory, where commits do not wait for a disk. On a disk, tests take about twice as long.
 if is_roomy(MEMORY):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 

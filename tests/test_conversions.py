@@ -210,7 +210,7 @@ def test_conversions_after_a_purge_are_the_same(get, visits, database):
         ("attribution=middle", "attribution must be"),
         ("compare=previous", "compare needs a first day"),
         ("by=day&from=2016-01-01&compare=year", "by must be week or longer for these days: at most 3700 rows"),
-        ("by=month&from=0002-01-01&compare=year", "from must be later, or to earlier: at most 3700 months"),
+        ("by=month&from=0002-01-01&compare=year", "from must be later, or to must be earlier: at most 3700 months"),
     ],
 )
 def test_conversions_reject_impossible_parameters(client, query, message):

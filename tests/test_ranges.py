@@ -273,7 +273,7 @@ def test_daily_returns_at_most_3700_rows(client):
     [
         ("interval=year", "interval must be one of hour, day, week, month"),
         ("fill=yes", "fill must be true or false"),
-        ("from=0001-01-01&interval=month&fill=true", "from must be later, or to earlier: at most 3700 months"),
+        ("from=0001-01-01&interval=month&fill=true", "from must be later, or to must be earlier: at most 3700 months"),
     ],
     ids=["interval", "fill", "months"],
 )

@@ -91,7 +91,7 @@ Fields = dict[str, str]
 
 
 def is_trap(event: Event) -> bool:
-    """Return whether the field that only programs fill in is not empty."""
+    """Return whether a program sent the form: whether it has a value for HONEYPOT, a field that people do not see."""
     return bool(event["fields"].get(HONEYPOT))
 
 

@@ -156,8 +156,8 @@ from (
 cross join day_spans
 group by 1;
 
--- The all-time counts by the text of the page. A session counts once for a page, even if only some of its views of the
--- page are archived.
+-- The all-time counts of each page. The column `page` has the text of the page, not its id. A session counts once for a
+-- page, even if only some of its views of the page are archived.
 create view expected_pages as
 select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
 from (

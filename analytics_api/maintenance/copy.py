@@ -20,9 +20,9 @@ Batch = list[tuple[Any, ...]]
 # Tables of which only some columns are copied. The counts in `pages` are rebuilt. The page ids are copied, because
 # archived rows refer to them.
 COLUMNS = {"pages": ["page_id", "page"]}
-# For each of these tables, the column with the number of all sessions or views. The column `archived` has the number of
-# those that were purged, and is copied to both columns. The rebuild then adds those that were not purged to the column
-# named here.
+# Tables that count purged rows in the column `archived`. The value is the column that counts all sessions or views,
+# purged or not. In the target, both columns first get the source's number in `archived`. The rebuild then adds the
+# sessions or views that were not purged to the column named here.
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
 

@@ -156,6 +156,6 @@ def check_principal(principal: object) -> Principal | None:
     if isinstance(principal.scopes, str) or not ALL_SCOPES.issuperset(principal.scopes):
         known = ", ".join(sorted(ALL_SCOPES))
         raise TypeError(
-            f"authenticate must return a Principal whose scopes are a set of some of {known}, not {principal.scopes!r}"
+            f"authenticate must return a Principal whose scopes are a subset of {{{known}}}, not {principal.scopes!r}"
         )
     return principal

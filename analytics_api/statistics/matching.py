@@ -166,6 +166,6 @@ def _find_event_period(db: Database, period: Period) -> dict[str, int]:
     [others] = db.tuples(EVENT_DAYS, **period.parameters())
     days = [period.first, period.last_day, *(day for day in others if day is not None)]
     first, last = min(days), max(days)
-    # A day of the site's calendar begins less than a day before or after the UTC day with this number.
+    # Day n of the site's calendar begins less than a day before or after day n in UTC, which begins at n * DAY_MS.
     in_instants = {"events_begin_at": (first - 1) * DAY_MS, "events_end_at": (last + 2) * DAY_MS}
     return {**in_instants, "first_event_day": first, "last_event_day": last}

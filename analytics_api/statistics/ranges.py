@@ -128,7 +128,7 @@ def check_interval_count(first: int, last: int, interval: Interval, parameter: s
     for longer in INTERVALS[INTERVALS.index(interval) + 1 :]:
         if interval_count(first, last, longer) <= MAX_INTERVALS:
             raise InvalidRequest(f"{parameter} must be {longer} or longer for these days: at most {MAX_INTERVALS} rows")
-    raise InvalidRequest(f"from must be later, or to earlier: at most {MAX_INTERVALS} months")
+    raise InvalidRequest(f"from must be later, or to must be earlier: at most {MAX_INTERVALS} months")
 
 
 def resolve_range(

@@ -97,8 +97,8 @@ def figure(page, metric):
 
 
 WIDTHS = 320, 768, 1280
-# In each frame, observers of sizes run after the animation callbacks. When the callback of the second frame is called,
-# the observers of the first frame have run.
+# In each frame, a ResizeObserver is called after the animation callbacks. When the callback of the second frame is
+# called, the observers of the first frame have been called.
 WAIT_FOR_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 

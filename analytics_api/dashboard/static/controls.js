@@ -91,7 +91,7 @@ export function openFilterDialog(state, suggest, onAdd) {
     event.preventDefault();
     const value = form.querySelector("#filter-value").value.trim();
     if (!value) return;
-    // The name of a country is replaced by its code, which is in the suggestions. Otherwise do not wait for them.
+    // Wait for the suggestions only for the name of a country. They have its code, which replaces the name.
     const isName = dimension.value === "country" && value.length > 2;
     const shown = parsed(dimension.value, value, isName ? await suggest("country") : (known[dimension.value] ?? []));
     close();

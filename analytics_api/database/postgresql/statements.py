@@ -250,7 +250,7 @@ class Statements:
 class Snapshot(Statements):
     """The statements of a snapshot. The messages of errors in `batches` contain the URL of the database.
 
-    Without the URL, a copy could report an error of the database that it reads as one of the database that it writes.
+    A copy uses two databases. Without the URL, an error of the source could be taken for an error of the target.
     """
 
     def __init__(self, connection: Connection, name: str) -> None:

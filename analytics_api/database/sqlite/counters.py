@@ -30,8 +30,8 @@ from pragma_table_info(:view)
 order by cid
 """
 
-# Views that several counters read. A rebuild computes their rows once, before it fills the first of these counters,
-# which is the key.
+# Views that several counters read, by the first counter that a rebuild fills from them. The rebuild computes their rows
+# once, before it fills this counter.
 SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
 
 # The tables of the views that are not named `expected_<table>`.
