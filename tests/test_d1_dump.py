@@ -193,7 +193,9 @@ def test_nul_bytes_in_a_text_are_preserved(load, literal, text):
     ],
 )
 def test_nul_bytes_elsewhere_are_rejected(refusal, statement):
-    assert refusal(f"{TABLE}\n{statement}\n") == "FILE, line 3: a NUL byte outside a string literal; export it again"
+    said = refusal(f"{TABLE}\n{statement}\n")
+
+    assert said == "FILE, line 3: this statement contains a NUL byte outside a string literal; export it again"
 
 
 def test_platform_tables_are_skipped(load):
@@ -283,7 +285,7 @@ def test_overlong_statement_is_rejected_without_reading_on(refusal, small_chunks
     monkeypatch.setattr(loader, "MAX_STATEMENT_LENGTH", 100_000)
     with_bomb = packed(f"{TABLE}INSERT INTO t VALUES(1,'{'x' * 300_000}")
 
-    assert refusal(with_bomb) == "FILE, line 2: a statement of more than 100000 characters; export it again"
+    assert refusal(with_bomb) == "FILE, line 2: this statement is longer than 100,000 characters; export it again"
 
 
 @pytest.mark.parametrize("shift", range(18))
@@ -490,7 +492,7 @@ def test_invalid_utf8_is_rejected_with_its_line(refusal, rows_before, small_chun
 
     said = refusal(TABLE.encode() + rows + b"INSERT INTO t VALUES(1,'two\nlines" + b" " * small_chunks + b"\xff');\n")
 
-    assert said.startswith(f"FILE, line {rows_before + 3}: a byte that is not UTF-8; ")
+    assert said.startswith(f"FILE, line {rows_before + 3}: this line contains a byte that is not UTF-8; ")
 
 
 @pytest.mark.parametrize("rows_before", [0, 1, ROWS_PER_STATEMENT - 1, ROWS_PER_STATEMENT, 1_000])

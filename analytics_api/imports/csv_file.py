@@ -114,7 +114,7 @@ class _Lines:
         if self.size >= MAX_LINE_BYTES:
             raise csv.Error(f"longer than {MAX_LINE_BYTES:,} bytes")
         if len(self.row) > MAX_ROW_LINES:
-            raise csv.Error("a quote is never closed")
+            raise csv.Error(f"the row has more than {MAX_ROW_LINES:,} lines: a quote is probably not closed")
         try:
             return line.decode(self.encoding)
         except UnicodeDecodeError:

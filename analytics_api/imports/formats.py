@@ -233,7 +233,7 @@ def _table_of(db: Database, sample: list[bytes], mapped: NameMap, name: str) -> 
             continue
         if isinstance(row, dict):
             return find_table(db, list(row), mapped, name)
-    raise IngestError(f"{name}: none of its first lines is a JSON object")
+    raise IngestError(f"{name}: none of the first lines of the file is a JSON object")
 
 
 def _database(db: Database, lines: Source, options: RowOptions, on_read: OnRead) -> Report:

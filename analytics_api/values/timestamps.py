@@ -202,7 +202,7 @@ def _parse_iso_8601(value: str) -> int:
         return timestamp
     offset = int(hours) * 60 + int(minutes or 0)
     if offset > MAX_OFFSET_MINUTES or int(minutes or 0) > 59:
-        raise ValueError(f"{shorten(value)} has an offset beyond 18:00")
+        raise ValueError(f"{shorten(value)} has an invalid offset: use -18:00 to +18:00, with minutes up to 59")
     return timestamp + offset * (MINUTE_MS if sign == "-" else -MINUTE_MS)
 
 

@@ -508,7 +508,7 @@ def test_unfinished_last_line_is_left_for_the_next_import(database):
 
     report = import_access_log(database, [line(), cut])
 
-    assert report.rejects == ["events line 2: cut short"]
+    assert report.rejects == ["events line 2: the line is cut short"]
 
 
 def test_strict_import_stops_at_the_first_bad_line(database):

@@ -41,8 +41,14 @@ def test_timestamp_accepts_each_format(value, timestamp):
     ["2026", "0", 0, -1, "-1771804800", "2026022311", "20261323", 86400, "2026-02-01T10:00:00+99:99", "1e3", 10**17],
 )
 def test_timestamp_rejects_dates_of_1970(value):
-    with pytest.raises(ValueError, match=r"is not a date|is ambiguous|has an offset"):
+    with pytest.raises(ValueError, match=r"is not a date|is ambiguous|has an invalid offset"):
         to_timestamp(value)
+
+
+@pytest.mark.parametrize("offset", ["+18:01", "-99:00", "+05:75"])
+def test_invalid_offset_names_the_valid_ones(offset):
+    with pytest.raises(ValueError, match=r"invalid offset: use -18:00 to \+18:00, with minutes up to 59$"):
+        to_timestamp(f"2026-02-23T10:00:00{offset}")
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_open_quote_costs_one_row(database, small_limits):
     report = import_csv(database, [HEADER, b'1,s1,click,2026-02-24,"/a\n', *many(2, 3_000)])
 
     assert report.tables["events"].written == 3_000
-    assert report.rejects == ["events line 2: a quote is never closed"]
+    assert report.rejects == ["events line 2: the row has more than 1,000 lines: a quote is probably not closed"]
 
 
 def test_bad_row_among_many_is_reported_by_line(database, small_limits):
@@ -267,7 +267,7 @@ def test_row_may_cross_chunks(database, tmp_path, small_limits):
     file.write_bytes(HEADER + b"".join(many(1, 350)) + f'353,s1,click,2026-02-24,"{long[:900]}"\n'.encode())
     import_file(database, file)
 
-    assert refused[0] == "events line 352: a quote is never closed"
+    assert refused[0] == "events line 352: the row has more than 1,000 lines: a quote is probably not closed"
     assert [row[0] for row in rows(database)] == [*range(1, 351), 352, 353]
     assert rows(database)[-1][3] == long[:900]
 

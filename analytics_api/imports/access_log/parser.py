@@ -166,7 +166,7 @@ class LineParser:
             self.prefix = self.prefix or prefix
         host, address, time, request, status, referrer, agent = match.groups()
         if agent is None and self.is_combined and not line.endswith(b"\n"):
-            raise ValueError("cut short")  # the log was copied while the server wrote this line
+            raise ValueError("the line is cut short")  # the log was copied while the server wrote this line
         return host, address, time, time[:15], time[15:20], time[20:], request, status, referrer, agent
 
     def _instant(self, text: bytes) -> int:

@@ -89,7 +89,7 @@ class DumpLoader:
         self.line += self.text.count("\n", 0, self.position)
         self.text, self.position = self.text[self.position :], 0
         if len(self.text) > MAX_STATEMENT_LENGTH:
-            raise self._refusal(f"a statement of more than {MAX_STATEMENT_LENGTH} characters")
+            raise self._refusal(f"this statement is longer than {MAX_STATEMENT_LENGTH:,} characters")
 
         # A long statement is scanned again after each read. Each read doubles the text, so all scans together take at
         # most twice the time of the last scan.
@@ -100,7 +100,7 @@ class DumpLoader:
             self.text += self.decoder.decode(data, self.is_at_end) + "\n" * self.is_at_end
         except UnicodeDecodeError as exc:
             lines = self.text.count("\n") + exc.object.count(b"\n", 0, exc.start)
-            raise self._refusal("a byte that is not UTF-8", lines) from exc
+            raise self._refusal("this line contains a byte that is not UTF-8", lines) from exc
         return True
 
     def _skip_blank(self) -> None:
@@ -217,5 +217,5 @@ class DumpLoader:
                 begin = -1
         sql = "".join(parts) + sql[done:]
         if "\0" in sql:
-            raise self._refusal("a NUL byte outside a string literal")
+            raise self._refusal("this statement contains a NUL byte outside a string literal")
         return sql
