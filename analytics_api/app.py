@@ -17,7 +17,7 @@ from werkzeug.wsgi import get_path_info
 from .browser_sessions import BrowserSessions
 from .calls import EndpointResult, call_endpoint
 from .context import Context
-from .database import Database, find_url_fault, open_database
+from .database import Database, resolve_database
 from .errors import Forbidden, RequestError, SettingError, StatementTimeout
 from .http import responses, streams
 from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads
@@ -95,8 +95,7 @@ def create_app(
     check_clock(clock)
     origins = _parse_origins(cors_origins)
     provider = _parse_storage(storage)
-    if not isinstance(database, Database):
-        database = open_database(_check_database(database))
+    database = resolve_database(database)
     downloads = _parse_export_limits(max_exports, export_timeout)
     snapshot = (
         None
@@ -256,14 +255,6 @@ class Application:
         """Call the endpoint of a route."""
         ctx = Context(self.db, self.storage, now, environ[PRINCIPAL].name, environ[PRINCIPAL], self.collect_hosts)
         return call_endpoint(ctx, route, path_arguments, environ, self.prefix, self.query_timeout)
-
-
-def _check_database(database: object) -> str | os.PathLike[str]:
-    if not isinstance(database, (str, os.PathLike)):
-        raise SettingError(f"database: pass a path, a URL or an opened database, not {type(database).__name__}")
-    if fault := find_url_fault(database):
-        raise SettingError(f"database: {fault}")
-    return database
 
 
 def _check_prefix(prefix: str) -> None:

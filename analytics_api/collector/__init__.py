@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from ..database import Database, open_database
+from ..database import Database, resolve_database
 from ..errors import SettingError
 from ..values.timestamps import check_clock, now
 from .application import Collector
@@ -39,17 +39,15 @@ def create_collector(
     :param geoip: the path of an MMDB file with the countries of addresses. A trusted `CF-IPCountry` takes precedence.
     :param vpn_networks: networks such as `192.0.2.0/24`. Sessions from these networks have `vpn_suspected` 1.
     :raises DatabaseError: the database cannot be opened.
-    :raises SettingError: an argument other than `database` is invalid, or a package is missing.
+    :raises SettingError: an argument is invalid (the message begins with its name), or a package is missing.
     """
     site = Hosts(hosts)
     if isinstance(trusted_proxies, bool) or not isinstance(trusted_proxies, int) or trusted_proxies < 0:
         raise SettingError("trusted_proxies: pass the number of proxies, 0 or more")
     check_clock(clock)
     require_crawler_list()
-    if not isinstance(database, Database):
-        database = open_database(database)
     return Collector(
-        database,
+        resolve_database(database),
         site,
         clock=clock,
         trusted_proxies=trusted_proxies,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from ..errors import DatabaseError
+from ..errors import DatabaseError, SettingError
 from . import sqlite
 from .base import (
     ARCHIVING_COUNTERS,
@@ -45,10 +45,10 @@ __all__ = [
     "SQLite",
     "StatementLimit",
     "Transaction",
-    "find_url_fault",
     "ignore_progress",
     "in_list_batches",
     "open_database",
+    "resolve_database",
     "upgrade",
 ]
 
@@ -64,11 +64,26 @@ def open_database(url: str | os.PathLike[str], *, read_url: str | None = None, c
         from .postgresql import PostgreSQL  # imported here because psycopg is optional
 
         return PostgreSQL(os.fspath(url), read_url=read_url, create=create)
-    if fault := find_url_fault(url):
+    if fault := _find_url_fault(url):
         raise DatabaseError(fault)
     if read_url:
         raise DatabaseError("read_url is only for PostgreSQL; this database is a file")
     return SQLite(url, create=create)
+
+
+def resolve_database(database: str | os.PathLike[str] | Database) -> Database:
+    """Return an open Database as it is, or open the database at a path or URL: the argument `database` of create_app.
+
+    :raises DatabaseError: the database cannot be opened.
+    :raises SettingError: the argument has another type, or the URL is not supported.
+    """
+    if isinstance(database, Database):
+        return database
+    if not isinstance(database, (str, os.PathLike)):
+        raise SettingError(f"database: pass a path, a URL or an opened database, not {type(database).__name__}")
+    if fault := _find_url_fault(database):
+        raise SettingError(f"database: {fault}")
+    return open_database(database)
 
 
 def upgrade(url: str | os.PathLike[str], *, on_progress: Callable[[str], object] = ignore_progress) -> int:
@@ -84,12 +99,12 @@ def upgrade(url: str | os.PathLike[str], *, on_progress: Callable[[str], object]
         from . import postgresql
 
         return postgresql.upgrade(os.fspath(url), on_progress=on_progress)
-    if fault := find_url_fault(url):
+    if fault := _find_url_fault(url):
         raise DatabaseError(fault)
     return sqlite.upgrade(url, on_progress=on_progress)
 
 
-def find_url_fault(url: str | os.PathLike[str]) -> str | None:
+def _find_url_fault(url: str | os.PathLike[str]) -> str | None:
     """Return an error message for an unsupported URL, or None for a path or a PostgreSQL URL."""
     if _is_postgresql(url):
         return None

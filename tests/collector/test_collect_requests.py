@@ -190,6 +190,12 @@ def test_invalid_argument_is_named(database, argument):
         create_collector(database, hosts=["shop.example"], **argument)
 
 
+@pytest.mark.parametrize("value", [None, 5, ":memory:", "mysql://host/name"], ids=str)
+def test_invalid_database_is_named(value):
+    with pytest.raises(SettingError, match=r"^database: "):
+        create_collector(value, hosts=["shop.example"])
+
+
 LIST_IT = "list the host in ANALYTICS_COLLECT_HOSTS, or in the argument hosts of create_collector"
 
 
