@@ -40,7 +40,7 @@ def numbers(text):
 def parts(text):
     names = [one for one in text.split(",") if one]
     if unknown := set(names) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: unknown; use some of {', '.join(PARTS)}")
     return names
 
 

@@ -38,7 +38,7 @@ class Load:
 
     def __init__(self, output):
         if "Non-2xx" in output:
-            raise RuntimeError(output)
+            raise RuntimeError(f"wrk counted failed responses: {output}")
         self.requests = int(re.search(r"(\d+) requests in", output)[1])
         self.rate = float(re.search(r"Requests/sec: +([\d.]+)", output)[1])
         self.median, self.p99 = (self.seconds(output, percentile) for percentile in ("50", "99"))

@@ -84,7 +84,7 @@ def load(port, paths, seconds, connections):
     command += ["-s", str(ROOT / "benchmarks" / "paths.lua"), f"http://127.0.0.1:{port}", "--", *paths]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output:
-        raise RuntimeError(output)
+        raise RuntimeError(f"wrk counted failed responses: {output}")
     return float(re.search(r"Requests/sec: +([\d.]+)", output)[1]), int(re.search(r"(\d+) requests in", output)[1])
 
 
@@ -153,7 +153,7 @@ def wait_for_port(process, port, log=None):
     until = time.monotonic() + START
     while not listens(port):
         if process.poll() is not None or time.monotonic() > until:
-            raise RuntimeError(f"it does not start: {log.read_text() if log else process.args}")
+            raise RuntimeError(f"the server did not start: {log.read_text() if log else process.args}")
         time.sleep(0.05)
 
 

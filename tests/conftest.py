@@ -122,7 +122,7 @@ LONGEST_MODULES = {"test_browser_look", "test_openapi_fuzzed", "test_packaging",
 
 
 def pytest_addoption(parser):
-    parser.addoption("--engine", choices=ENGINES, help="run only on this engine what otherwise runs on each")
+    parser.addoption("--engine", choices=ENGINES, help="run the tests of both engines only on this one")
 
 
 def pytest_configure(config):

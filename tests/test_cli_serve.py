@@ -174,7 +174,7 @@ def test_signal_ends_a_worker_without_handlers():
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "postgresql://app:50%@127.0.0.1:9/analytics"},
             78,
-            "other characters of a password than letters and digits are percent-encoded",
+            "percent-encode the characters of the password that are not letters or digits",
         ),
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "postgresql://127.0.0.1:9/analytics"},

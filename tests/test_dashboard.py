@@ -199,7 +199,7 @@ def test_sections_are_chosen(filled, get):
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ("sections=overview,map", f"sections must be some of {', '.join(SECTIONS)}, separated by commas"),
+        ("sections=overview,map", f"sections must be one or more of {', '.join(SECTIONS)}, separated by commas"),
         ("days=7&from=2026-02-01", "days cannot be combined with from or to"),
         ("from=2026-02-02&to=2026-02-01", "from must not be after to"),
         ("interval=year", "interval must be one of hour, day, week, month"),

@@ -161,7 +161,7 @@ def test_address_of_the_script_is_checked(script):
 
 @pytest.mark.parametrize("api", ["https://other.example/analytics", "//other.example", "/analytics/", "a\nb", None])
 def test_api_path_with_a_host_is_rejected(api):
-    with pytest.raises(SettingError, match=r"^api: use a path such as /analytics"):
+    with pytest.raises(SettingError, match=r"^api: use a path on the host of the pages, such as /analytics"):
         create_dashboard(api)
 
 

@@ -204,7 +204,7 @@ def test_upgrade_normalises_dates_and_instants(old, caplog):
             "select session_id, started_at from sessions where session_id in ('seconds', 'zero') order by 1"
         ) == [("seconds", 1_771_945_200_000), ("zero", 100_000_000_000)]
     assert [record.getMessage().removeprefix(f"{old}: ") for record in caplog.records] == [
-        "sessions.started_at: 1 values before 1973 were changed to 1973-03-03",
+        "sessions.started_at: 1 values before 1973-03-03 were changed to 1973-03-03",
         "sessions.started_at: 1 values in seconds were converted to milliseconds",
         "leads.enquiry_datetime: 1 values that are not dates were changed to empty strings",
         "leads.enquiry_datetime: 1 values in other formats were converted to YYYY-MM-DD HH:MM:SS",

@@ -241,7 +241,7 @@ def test_erase_on_a_full_disk_reports_it_and_completes_later(tmp_path):
     again = run_process("erase", "--lead", "1", "--yes", "-d", path)
 
     assert failed.stderr.endswith(
-        "; the rows are deleted, but the files still contain their bytes: fix this, and run it again\n"
+        "; the rows are deleted, but the files still contain their bytes: remove the cause, and repeat the erasure\n"
     )
     assert again.stderr == "Error: no rows of this person were found; only the remains of deleted rows were removed\n"
     assert query(path, "pragma freelist_count") == [(0,)]

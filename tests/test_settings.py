@@ -270,17 +270,26 @@ def test_storage_directory_must_exist(folder):
         ("ANALYTICS_DATABASE", "nowhere/a.db", "ANALYTICS_DATABASE: the folder "),
         ("ANALYTICS_DATABASE", ":memory:", "ANALYTICS_DATABASE must be a file"),
         ("ANALYTICS_STORAGE_PATTERN", "(", "ANALYTICS_STORAGE_PATTERN: "),
-        ("ANALYTICS_API_KEY", "first,second", "ANALYTICS_API_KEY: key-1 contains a comma; separate keys with spaces"),
+        (
+            "ANALYTICS_API_KEY",
+            "first,second",
+            "ANALYTICS_API_KEY: the key key-1 has a comma; separate keys",
+        ),
         (
             "ANALYTICS_API_KEY",
             "$(openssl rand -hex 32)",
             "ANALYTICS_API_KEY contains the command $(openssl…), which is",
         ),
         ("ANALYTICS_API_KEY", "`openssl rand -hex 32`", "ANALYTICS_API_KEY contains a command in `…`, which"),
-        ("ANALYTICS_API_KEY", "k\xe9k\xe9", "ANALYTICS_API_KEY: key-1 contains a character that is not ASCII"),
+        (
+            "ANALYTICS_API_KEY",
+            "k\xe9k\xe9",
+            "ANALYTICS_API_KEY: the key key-1 has characters other than printable",
+        ),
+        ("ANALYTICS_API_KEY", "key\x7f", "ANALYTICS_API_KEY: the key key-1 has characters other than printable"),
         ("ANALYTICS_LOG_ADDRESS", "yes", "ANALYTICS_LOG_ADDRESS must be 0 or 1, not 'yes'"),
     ],
-    ids=["folder", "memory", "pattern", "comma", "command", "backticks", "non-ascii", "address"],
+    ids=["folder", "memory", "pattern", "comma", "command", "backticks", "non-ascii", "control", "address"],
 )
 def test_unusable_value_names_its_variable(variable, value, message):
     assert refusal({"ANALYTICS_API_KEY": KEY, variable: value}).startswith(message)

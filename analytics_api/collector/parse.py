@@ -46,7 +46,7 @@ def parse_events(body: bytes) -> list[Event]:
         for event in events:
             _encode_members(event)
     except RecursionError:  # the decoder accepts a deeper nesting than the encoder
-        raise InvalidRequest("data and fields must not be nested so deeply") from None
+        raise InvalidRequest("data and fields are nested too deeply") from None
     events.sort(key=lambda event: float(event["at"]))
     return events
 

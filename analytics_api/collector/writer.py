@@ -88,7 +88,7 @@ class GroupWriter(Generic[T]):
 
         self.enqueue(item, on_done)
         if not committed.acquire(timeout=REPLY_SECONDS):
-            raise Unavailable("The events are not written yet")
+            raise Unavailable("Writing the events takes too long")
         if errors[0] is not None:
             raise errors[0]
 

@@ -110,14 +110,15 @@ class Dashboard:
 def create_dashboard(api: str = "/analytics", *, script: str | None = None) -> Dashboard:
     """Return the web pages as a WSGI application, to be mounted at any path of the API's host.
 
-    :param api: the URL path of the API: absolute such as `/analytics`, or relative to the mount of the pages.
+    :param api: the URL path of the API: absolute such as `/analytics`, or relative to the path at which the pages are
+        mounted.
     :param script: the address of the collector's script: a URL, or a path as for `api`, such as `/visits/a.js`. The
         statistics page shows it in the script tag while the database has no visits.
     :raises SettingError: `api` is not such a path (the pages cannot use an API on another host), or `script` is not
         such an address.
     """
     if not isinstance(api, str) or api.startswith("//") or api.endswith("/") or not api.isprintable() or ":" in api:
-        raise SettingError(f"api: use a path such as /analytics, of the host that has the pages, not {api!r}")
+        raise SettingError(f"api: use a path on the host of the pages, such as /analytics, not {api!r}")
     if script is not None and not (isinstance(script, str) and SCRIPT.fullmatch(script)):
         raise SettingError(f"script: use the address of the collector's script, such as /visits/a.js, not {script!r}")
     return Dashboard(api, script or "")

@@ -252,7 +252,7 @@ def _count_earlier_intervals(
     """Return the counts of the intervals of the earlier range that have sessions, by their `date`."""
     earlier_matching = matching and earlier.match(ctx.db, matching)
     if interval == "hour":
-        _check_hours(ctx, earlier.first, "compare must not begin before {} for interval=hour")
+        _check_hours(ctx, earlier.first, "compare: for interval=hour, the earlier range must not begin before {}")
         return {
             local_time(begin, span.utc_offset): counts
             for span in hour_spans(ctx.db, earlier.first, earlier.last_counted, earlier.until)

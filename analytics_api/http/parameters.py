@@ -127,7 +127,7 @@ class Enums:
     def parse(self, text: str) -> frozenset[str]:
         words = frozenset(word.strip().lower() for word in text.split(",")) - {""}
         if not words <= set(self.choices):
-            raise InvalidRequest(f"{self.name} must be some of {', '.join(self.choices)}, separated by commas")
+            raise InvalidRequest(f"{self.name} must be one or more of {', '.join(self.choices)}, separated by commas")
         return words
 
 

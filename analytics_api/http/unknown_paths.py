@@ -33,7 +33,7 @@ class UnknownPaths:
         if meant := next((path for path in self.known if last_segment(path) == name), None):
             self.warnings.warn(
                 f"an unknown path was requested; did you mean {mount_path(environ)}{meant}? "
-                "Paths begin with the mount of the application and its prefix, and do not end with a slash"
+                "Paths begin with the path of the mounted application and its prefix, and do not end with a slash"
             )
         return send_error(environ, start_response, 404, "Unknown analytics endpoint")
 

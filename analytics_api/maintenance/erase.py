@@ -267,7 +267,8 @@ def erase(
         db.scrub()
     except DatabaseError as error:
         raise DatabaseError(
-            f"{error}; the rows are deleted, but the files still contain their bytes: fix this, and run it again"
+            f"{error}; the rows are deleted, but the files still contain their bytes: "
+            "remove the cause, and repeat the erasure"
         ) from error
     return row_counts
 

@@ -51,13 +51,13 @@ def read_keys(environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
 
 def _check_key(variable: str, name: str, key: str) -> None:
     if "," in key:
-        raise SettingError(f"{variable}: {name} contains a comma; separate keys with spaces")
+        raise SettingError(f"{variable}: the key {name} has a comma; separate keys with spaces")
     if key.startswith("$("):
         raise SettingError(f"{variable} contains the command {key}…), which is not run; set the key that it prints")
     if key.startswith("`") and not key.endswith("`"):  # the message does not quote the value, which may be keys
         raise SettingError(f"{variable} contains a command in `…`, which is not run; set the key that it prints")
     if not (key.isascii() and key.isprintable()):
-        raise SettingError(f"{variable}: {name} contains a character that is not ASCII; {MAKE_A_KEY}")
+        raise SettingError(f"{variable}: the key {name} has characters other than printable ASCII; {MAKE_A_KEY}")
 
 
 def _read_key_file(path: str) -> str:

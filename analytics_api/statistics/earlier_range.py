@@ -155,8 +155,9 @@ def find_earlier_range(
         raise InvalidRequest("from must be later to compare: the earlier range would begin before the year 1") from None
     raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
     if raw_since is not None and earlier_first < raw_since and parse_filters(filters):
+        day = iso_date(raw_since)
         raise InvalidRequest(
-            f"compare must not begin before {iso_date(raw_since)} with filters: older sessions were purged"
+            f"compare: with filters, the earlier range must not begin before {day}: older sessions were purged"
         )
     whole = EarlierRange(earlier_first, earlier_last, earlier_last)
     if last < today.day:

@@ -121,7 +121,7 @@ def _parse(body: bytes) -> tuple[list[str], str | None]:
         raise ValueError(f"not valid XML: {error}") from error
     truncated = page.findtext("{*}IsTruncated")
     if page.tag.rpartition("}")[2] != "ListBucketResult" or truncated not in ("true", "false"):
-        raise ValueError("not a whole ListBucketResult")
+        raise ValueError("not a ListBucketResult with IsTruncated")
     # XML cannot represent every key, so the request asks for URL encoding. A server that does not support it omits
     # EncodingType.
     encoded = page.findtext("{*}EncodingType") == "url"

@@ -78,7 +78,7 @@ def test_upgrade_converts_values_that_are_now_invalid(url, caplog):
     ]
     assert run(url, "select last_follow_up_at from leads where lead_id = 1") == [("2026-02-24 15:00:00",)]
     assert [record.message.partition(": ")[2] for record in caplog.records] == [
-        "sessions.started_at: 1 values before 1973 were changed to 1973-03-03",
+        "sessions.started_at: 1 values before 1973-03-03 were changed to 1973-03-03",
         "sessions.started_at: 1 values in seconds were converted to milliseconds",
         "leads.enquiry_datetime: 1 values that are not dates were changed to empty strings",
         "leads.enquiry_datetime: 1 values in other formats were converted to YYYY-MM-DD HH:MM:SS",

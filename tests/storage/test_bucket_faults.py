@@ -274,9 +274,9 @@ def test_retry_after_is_respected(scripted: Scripted) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("<html><body>Welcome</body></html>", "not a whole ListBucketResult"),
-        ("<Error><Code>InternalError</Code></Error>", "not a whole ListBucketResult"),
-        ("<ListBucketResult></ListBucketResult>", "not a whole ListBucketResult"),
+        ("<html><body>Welcome</body></html>", "not a ListBucketResult with IsTruncated"),
+        ("<Error><Code>InternalError</Code></Error>", "not a ListBucketResult with IsTruncated"),
+        ("<ListBucketResult></ListBucketResult>", "not a ListBucketResult with IsTruncated"),
         (page("a").replace("<Key>a</Key>", ""), "an object without a key"),
         (page("a")[:-20], "not valid XML"),
         ("", "not valid XML"),

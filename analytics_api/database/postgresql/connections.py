@@ -89,7 +89,7 @@ def parse_url(url: str, session: str) -> tuple[str, str]:
     except psycopg.Error:  # the message of this error would contain the password
         raise UnusableDatabase(
             "the database must be a URL such as postgresql://user:password@host:5432/name?sslmode=verify-full, with "
-            "parameters of libpq; other characters of a password than letters and digits are percent-encoded"
+            "parameters of libpq; percent-encode the characters of the password that are not letters or digits"
         ) from None
     if "," in params.get("host", params.get("hostaddr", "")):
         params.setdefault("target_session_attrs", session)

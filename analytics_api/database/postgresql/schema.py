@@ -69,8 +69,8 @@ def read_version(statements: Statements, name: str) -> int | None:
     elif not state["names"]:
         return None
     raise UnusableDatabase(
-        f"{name}: the schema {state['schema']} holds another program's tables ({', '.join(sorted(state['names']))}); "
-        "name another schema: ?options=-csearch_path%3Danalytics"
+        f"{name}: the schema {state['schema']} contains another program's tables ({', '.join(sorted(state['names']))})"
+        "; select another schema: ?options=-csearch_path%3Danalytics"
     )
 
 

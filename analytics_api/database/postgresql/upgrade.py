@@ -169,7 +169,7 @@ def _convert_instants(statements: Statements, table: str, column: str) -> Iterat
     )
     seconds = statements.execute(f"update {table} set {column} = {column} * 1000 where {column} < {MIN_TIMESTAMP}")
     if early:
-        yield f"{table}.{column}: {early} values before 1973 were changed to 1973-03-03"
+        yield f"{table}.{column}: {early} values before 1973-03-03 were changed to 1973-03-03"
     if seconds:
         yield f"{table}.{column}: {seconds} values in seconds were converted to milliseconds"
 

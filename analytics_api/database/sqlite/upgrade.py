@@ -95,7 +95,7 @@ CONVERSIONS = {
 # For each expression: pairs of a condition and the log message about the values for which the condition is true.
 CONVERTED = {
     INSTANT: (
-        (f"{{column}} < {MIN_SECONDS}", "before 1973 were changed to 1973-03-03"),
+        (f"{{column}} < {MIN_SECONDS}", "before 1973-03-03 were changed to 1973-03-03"),
         (f"{{column}} >= {MIN_SECONDS} and {{column}} < {MIN_TIMESTAMP}", "in seconds were converted to milliseconds"),
     ),
     DATE: (
