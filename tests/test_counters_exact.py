@@ -15,12 +15,12 @@ from importlib.resources import files
 
 import pytest
 from helpers.expected_counters import (
+    COUNTER_QUERIES,
     DATES,
     FIRST,
     KEYS,
     LAST,
     MOVED,
-    READS,
     START,
     UTC,
     VALUES,
@@ -56,7 +56,7 @@ REFUSED = {
     "lead_submissions": {"lead_id": None, "is_primary_lead": None, "submitted_at": "2026-02-30"},
 }
 # Derived columns, which a writer may also try to write.
-MEDDLED = {
+DERIVED_VALUES = {
     "leads": {
         "follow_ups_count": (0, 7),
         "last_follow_up_at": (None, "2030"),
@@ -258,7 +258,7 @@ def where(draw, table):
 
 
 def update(draw, table):
-    settable = VALUES[table] | draw.choice(({}, MEDDLED.get(table, {})))
+    settable = VALUES[table] | draw.choice(({}, DERIVED_VALUES.get(table, {})))
     columns = draw.sample(list(settable))
     values = [draw.choice(settable[column]) for column in columns]
     changes, values = draw.choice(
@@ -477,7 +477,7 @@ def stored(connection):
     return {
         counter: {
             tuple(row.values())
-            for row in rows(connection, READS.get(counter, f"select * from {counter}"))
+            for row in rows(connection, COUNTER_QUERIES.get(counter, f"select * from {counter}"))
             if counts_something(row)
         }
         for counter in expected_counters(empty, {"sessions": [], "events": []}, UTC)

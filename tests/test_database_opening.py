@@ -260,7 +260,7 @@ for claim in (
 """
 
 
-def powerless():
+def drop_file_privileges():
     """Drop CAP_DAC_OVERRIDE in this process, so that file permissions apply to root, too."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
@@ -279,7 +279,7 @@ def test_open_without_write_permission_fails_in_one_line(tmp_path, folder):
         capture_output=True,
         text=True,
         timeout=60,
-        preexec_fn=powerless,
+        preexec_fn=drop_file_privileges,
     )
     path.parent.chmod(0o755)
 

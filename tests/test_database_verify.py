@@ -86,8 +86,8 @@ def spoil(database, counter):
     damage(database, f"update {counter} set {column} = {column} + 1")
 
 
-def kinds(differences, counter):
-    """Return the pairs (is stored, is expected) of a counter's differences. A wrong count leads to both kinds."""
+def difference_sides(differences, counter):
+    """Return the pairs (is stored, is expected) of a counter's differences. A wrong count leads to both pairs."""
     return {
         (difference.stored is not None, difference.expected is not None)
         for difference in differences
@@ -116,7 +116,7 @@ def test_verify_finds_every_wrong_count(database):
     differences = database.verify()
 
     for counter in COUNTERS:
-        assert kinds(differences, counter) == {(True, False), (False, True)}
+        assert difference_sides(differences, counter) == {(True, False), (False, True)}
     (stored,) = [
         one.stored for one in differences if one.counter == "day_counts" and one.stored and one.stored["day"] < 0
     ]
@@ -137,7 +137,7 @@ def test_verify_finds_missing_rows(database, counter):
 
     differences = database.verify()
 
-    assert kinds(differences, counter) == {(False, True)}
+    assert difference_sides(differences, counter) == {(False, True)}
     assert counter in SOURCES or {difference.counter for difference in differences} == {counter}
 
 
@@ -175,7 +175,7 @@ def test_verify_finds_extra_rows(database, counter):
 
     differences = database.verify()
 
-    assert kinds(differences, counter) == {(True, False)}
+    assert difference_sides(differences, counter) == {(True, False)}
     assert counter in SOURCES or {difference.counter for difference in differences} == {counter}
 
 

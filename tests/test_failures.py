@@ -7,7 +7,7 @@ from analytics_api import create_app, open_database
 from analytics_api.database import SQLite
 
 # The first table or view that each endpoint reads.
-NEEDS = {
+FIRST_TABLES = {
     "/analytics/overview": "day_counts",
     "/analytics/sessions/daily": "day_counts",
     "/analytics/pages/top": "all_time_pages",
@@ -26,8 +26,8 @@ NEEDS = {
 
 
 @contextmanager
-def missing(database, name):
-    """Remove a table or a view for the duration of the block.
+def hide_table(database, name):
+    """Hide a table or a view for the duration of the block.
 
     A table is renamed. Views that use the table then use its new name, so an endpoint that reads a view fails only
     without the view. SQLite cannot rename a view, so the view is dropped and created again.
@@ -50,9 +50,9 @@ VIEW = "select sql from sqlite_schema where type = 'view' and name = :name"
 def test_failed_query_is_500_with_its_cause_in_the_log(database, insert, client, caplog):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
-    for path, table in NEEDS.items():
+    for path, table in FIRST_TABLES.items():
         caplog.clear()
-        with missing(database, table):
+        with hide_table(database, table):
             get, head = client.get(path), client.head(path)
 
         assert get.status_code == 500
@@ -86,7 +86,7 @@ def test_overwritten_file_is_500(tmp_path, caplog):
         database.close()  # closing the last connection deletes the WAL; with the WAL, reads would still succeed
         (tmp_path / "broken.db").write_bytes(b"no database at all " * 5000)
 
-        for path in NEEDS:
+        for path in FIRST_TABLES:
             caplog.clear()
             response = client.get(path)
 

@@ -11,28 +11,28 @@ from analytics_api.keys import SCOPES, SELECT_ACTIVE, KeyStore, digest
 
 
 @pytest.fixture
-def ring(database):
+def key_store(database):
     return KeyStore(database)
 
 
 sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
-def used(ring, name, day):
+def wait_for_last_use(key_store, name, day):
     """Wait up to 20 seconds until a background thread has written the key's last use. Return whether it has."""
     for _ in range(2000):
-        (key,) = [key for key in ring.list(now=NOW) if key["name"] == name]
+        (key,) = [key for key in key_store.list(now=NOW) if key["name"] == name]
         if key["last_used_on"] == day:
             return True
         Event().wait(0.01)
     return False
 
 
-def test_key_works_from_add_to_revoke(ring, client):
-    key = ring.add("wall", ["stats"], now=NOW)
+def test_key_works_from_add_to_revoke(key_store, client):
+    key = key_store.add("wall", ["stats"], now=NOW)
 
     before = client.get("/analytics/geo", key=key).status_code
-    ring.revoke("wall", now=NOW)
+    key_store.revoke("wall", now=NOW)
     after = client.get("/analytics/geo", key=key)
 
     assert before == 200
@@ -46,96 +46,96 @@ def statuses(client, *keys):
     return [client.get("/analytics/geo", key=key).status_code for key in keys]
 
 
-def test_rotated_key_replaces_the_old_one_at_once(ring, client):
-    old = ring.add("wall", ["stats"], now=NOW)
+def test_rotated_key_replaces_the_old_one_at_once(key_store, client):
+    old = key_store.add("wall", ["stats"], now=NOW)
 
-    new = ring.rotate("wall", now=NOW)
+    new = key_store.rotate("wall", now=NOW)
 
     assert statuses(client, old, new) == [401, 200]
-    assert [key["state"] for key in ring.list(now=NOW)] == ["revoked", "active"]
+    assert [key["state"] for key in key_store.list(now=NOW)] == ["revoked", "active"]
 
 
-def test_old_key_is_valid_until_the_overlap_ends(ring, client, serve):
-    old = ring.add("wall", ["stats"], now=NOW)
+def test_old_key_is_valid_until_the_overlap_ends(key_store, client, serve):
+    old = key_store.add("wall", ["stats"], now=NOW)
 
-    new = ring.rotate("wall", now=NOW, overlap=DAY)
+    new = key_store.rotate("wall", now=NOW, overlap=DAY)
 
     assert statuses(client, old, new) == [200, 200]
     assert statuses(serve(now=NOW + DAY - 1), old, new) == [200, 200]
     assert statuses(serve(now=NOW + DAY), old, new) == [401, 200]
-    assert [key["state"] for key in ring.list(now=NOW)] == ["replaced", "active"]
-    assert [key["state"] for key in ring.list(now=NOW + DAY)] == ["expired", "active"]
+    assert [key["state"] for key in key_store.list(now=NOW)] == ["replaced", "active"]
+    assert [key["state"] for key in key_store.list(now=NOW + DAY)] == ["expired", "active"]
 
 
-def test_both_keys_have_one_name_and_the_same_scopes(database, insert, ring, client):
+def test_both_keys_have_one_name_and_the_same_scopes(database, insert, key_store, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
-    old = ring.add("phone", ["leads:write"], now=NOW)
-    new = ring.rotate("phone", now=NOW, overlap=DAY)
+    old = key_store.add("phone", ["leads:write"], now=NOW)
+    new = key_store.rotate("phone", now=NOW, overlap=DAY)
 
     client.patch("/analytics/leads/1", json={"status": "contacted"}, key=old)
     client.patch("/analytics/leads/1", json={"status": "won"}, key=new)
 
     assert database.rows("select changed_by from lead_status_changes") == [{"changed_by": "phone"}] * 2
-    assert [key["name"] for key in ring.list(now=NOW)] == ["phone", "phone"]
+    assert [key["name"] for key in key_store.list(now=NOW)] == ["phone", "phone"]
     assert statuses(client, old, new) == [403, 403]
 
 
-def test_key_is_rotated_again_and_again(ring, client):
-    keys = [ring.add("wall", ["stats"], now=NOW)]
+def test_key_is_rotated_again_and_again(key_store, client):
+    keys = [key_store.add("wall", ["stats"], now=NOW)]
     for number in range(1, 4):
-        keys.append(ring.rotate("wall", now=NOW + number, overlap=DAY))
+        keys.append(key_store.rotate("wall", now=NOW + number, overlap=DAY))
 
     assert statuses(client, *keys) == [200] * 4
-    ring.revoke("wall", now=NOW)
+    key_store.revoke("wall", now=NOW)
     assert statuses(client, *keys) == [401] * 4
 
 
-def test_overlap_does_not_lengthen_the_old_key(ring, serve):
-    old = ring.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
+def test_overlap_does_not_lengthen_the_old_key(key_store, serve):
+    old = key_store.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
 
-    ring.rotate("wall", now=NOW, overlap=9 * DAY, expires_at=NOW + 90 * DAY)
+    key_store.rotate("wall", now=NOW, overlap=9 * DAY, expires_at=NOW + 90 * DAY)
 
     assert statuses(serve(now=NOW + DAY), old) == [401]
 
 
-def test_new_key_has_the_expiry_of_the_old_one(ring, serve):
-    ring.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
+def test_new_key_has_the_expiry_of_the_old_one(key_store, serve):
+    key_store.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
 
-    new = ring.rotate("wall", now=NOW)
+    new = key_store.rotate("wall", now=NOW)
 
     assert statuses(serve(now=NOW + DAY), new) == [401]
 
 
-def test_expired_key_is_rotated_with_a_new_expiry(ring, serve):
-    ring.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
+def test_expired_key_is_rotated_with_a_new_expiry(key_store, serve):
+    key_store.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
     later = NOW + 2 * DAY
 
     with pytest.raises(APIKeyError, match="expires: 2026-02-25 is not in the future"):
-        ring.rotate("wall", now=later)
-    new = ring.rotate("wall", now=later, expires_at=later + DAY)
+        key_store.rotate("wall", now=later)
+    new = key_store.rotate("wall", now=later, expires_at=later + DAY)
 
     assert statuses(serve(now=later), new) == [200]
 
 
-def test_revoked_key_is_not_rotated(ring, client):
-    old = ring.add("wall", ["stats"], now=NOW)
-    new = ring.rotate("wall", now=NOW, overlap=DAY)
-    ring.revoke("wall", now=NOW)
-    before = ring.list(now=NOW)
+def test_revoked_key_is_not_rotated(key_store, client):
+    old = key_store.add("wall", ["stats"], now=NOW)
+    new = key_store.rotate("wall", now=NOW, overlap=DAY)
+    key_store.revoke("wall", now=NOW)
+    before = key_store.list(now=NOW)
 
     with pytest.raises(APIKeyError, match="name: the key wall is revoked; use `keys add` with another name"):
-        ring.rotate("wall", now=NOW, overlap=DAY)
+        key_store.rotate("wall", now=NOW, overlap=DAY)
 
-    assert ring.list(now=NOW) == before
+    assert key_store.list(now=NOW) == before
     assert statuses(client, old, new) == [401, 401]
 
 
 @pytest.mark.parametrize("expires_at", [0, NOW - 1, NOW], ids=["epoch", "before", "now"])
-def test_key_that_expires_at_once_is_rejected(ring, expires_at):
+def test_key_that_expires_at_once_is_rejected(key_store, expires_at):
     with pytest.raises(APIKeyError, match=r"^expires: .* is not in the future"):
-        ring.add("wall", ["stats"], now=NOW, expires_at=expires_at)
+        key_store.add("wall", ["stats"], now=NOW, expires_at=expires_at)
 
-    assert ring.list(now=NOW) == []
+    assert key_store.list(now=NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -148,17 +148,17 @@ def test_key_that_expires_at_once_is_rejected(ring, expires_at):
     ],
 )
 @sqlite
-def test_key_works_until_it_expires(ring, serve, now, status):
-    key = ring.add("wall", ["stats"], now=NOW, expires_at=instant("2026-03-01 00:00:00"))
+def test_key_works_until_it_expires(key_store, serve, now, status):
+    key = key_store.add("wall", ["stats"], now=NOW, expires_at=instant("2026-03-01 00:00:00"))
 
     response = serve(now=instant(now)).get("/analytics/geo", key=key)
 
     assert response.status_code == status
 
 
-def test_history_names_the_key(database, insert, ring, client):
+def test_history_names_the_key(database, insert, key_store, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
-    key = ring.add("Zoë's phone", ["leads:write"], now=NOW)
+    key = key_store.add("Zoë's phone", ["leads:write"], now=NOW)
 
     client.patch("/analytics/leads/1", json={"status": "contacted"}, key=key)
     client.patch("/analytics/leads/1", json={"status": "won"})
@@ -170,12 +170,12 @@ def test_history_names_the_key(database, insert, ring, client):
 
 
 @sqlite
-def test_key_is_neither_in_the_database_nor_the_log(database, ring, client, caplog, tmp_path):
+def test_key_is_neither_in_the_database_nor_the_log(database, key_store, client, caplog, tmp_path):
     caplog.set_level("DEBUG")
-    key = ring.add("wall", SCOPES, now=NOW)
+    key = key_store.add("wall", SCOPES, now=NOW)
     client.get("/analytics/leads?q=x", key=key)
     client.get("/analytics/geo", headers={"Authorization": f"Bearer {key}"}, key=None)
-    assert used(ring, "wall", "2026-02-24")
+    assert wait_for_last_use(key_store, "wall", "2026-02-24")
 
     written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
 
@@ -187,10 +187,10 @@ def test_key_is_neither_in_the_database_nor_the_log(database, ring, client, capl
 
 
 @sqlite
-def test_key_is_long_and_only_its_prefix_is_listed(ring):
-    keys = [ring.add(f"key of {name}", ["stats"], now=NOW) for name in ("ann", "ben")]
+def test_key_is_long_and_only_its_prefix_is_listed(key_store):
+    keys = [key_store.add(f"key of {name}", ["stats"], now=NOW) for name in ("ann", "ben")]
 
-    listed = ring.list(now=NOW)
+    listed = key_store.list(now=NOW)
 
     assert all(len(key) >= 43 for key in keys)
     assert keys[0] != keys[1]
@@ -209,8 +209,8 @@ def test_key_is_long_and_only_its_prefix_is_listed(ring):
     ]
 
 
-def test_last_use_is_written_once_a_day(database, ring, serve, monkeypatch):
-    key = ring.add("wall", ["stats"], now=NOW)
+def test_last_use_is_written_once_a_day(database, key_store, serve, monkeypatch):
+    key = key_store.add("wall", ["stats"], now=NOW)
     writes = []
     write = database.write
     monkeypatch.setattr(database, "write", lambda work: writes.append(work) or write(work))
@@ -218,18 +218,18 @@ def test_last_use_is_written_once_a_day(database, ring, serve, monkeypatch):
 
     for _ in range(20):
         monday.get("/analytics/geo", key=key)
-    assert used(ring, "wall", "2026-02-23")
+    assert wait_for_last_use(key_store, "wall", "2026-02-23")
     for _ in range(20):
         tuesday.get("/analytics/geo", key=key)
-    assert used(ring, "wall", "2026-02-24")
+    assert wait_for_last_use(key_store, "wall", "2026-02-24")
 
     assert len(writes) == 2
 
 
 @sqlite
-def test_key_works_when_its_use_cannot_be_written(database, ring, client, caplog):
+def test_key_works_when_its_use_cannot_be_written(database, key_store, client, caplog):
     # A background thread of an earlier test may still log this message about that test's key, so this name is unique.
-    key = ring.add("unrecorded", ["stats"], now=NOW)
+    key = key_store.add("unrecorded", ["stats"], now=NOW)
     message = "last use of the key unrecorded was not recorded"
     database.busy_timeout = 0.01
     database.close()
@@ -248,11 +248,11 @@ def test_key_works_when_its_use_cannot_be_written(database, ring, client, caplog
 
 
 @sqlite
-def test_valid_and_invalid_keys_cost_one_lookup(database, ring, client, monkeypatch):
-    good = ring.add("good", ["stats"], now=NOW)
-    old = ring.add("old", ["stats"], now=NOW - 1, expires_at=NOW)
-    gone = ring.add("gone", ["stats"], now=NOW)
-    ring.revoke("gone", now=NOW)
+def test_valid_and_invalid_keys_cost_one_lookup(database, key_store, client, monkeypatch):
+    good = key_store.add("good", ["stats"], now=NOW)
+    old = key_store.add("old", ["stats"], now=NOW - 1, expires_at=NOW)
+    gone = key_store.add("gone", ["stats"], now=NOW)
+    key_store.revoke("gone", now=NOW)
     statements = []
     row = database.row
     monkeypatch.setattr(database, "row", lambda sql, **params: statements.append(sql) or row(sql, **params))
@@ -268,39 +268,39 @@ def test_valid_and_invalid_keys_cost_one_lookup(database, ring, client, monkeypa
 
 @pytest.mark.parametrize("name", ["wall", "gone", "", "  ", "two\nlines", "nul\0", "key-1", "key-20"])
 @sqlite
-def test_key_name_is_never_reused(ring, name):
-    ring.add("wall", ["stats"], now=NOW)
-    ring.add("gone", ["stats"], now=NOW)
-    ring.revoke("gone", now=NOW)
+def test_key_name_is_never_reused(key_store, name):
+    key_store.add("wall", ["stats"], now=NOW)
+    key_store.add("gone", ["stats"], now=NOW)
+    key_store.revoke("gone", now=NOW)
 
     with pytest.raises(APIKeyError):
-        ring.add(name, ["stats"], now=NOW)
+        key_store.add(name, ["stats"], now=NOW)
 
-    assert [key["name"] for key in ring.list(now=NOW)] == ["gone", "wall"]
+    assert [key["name"] for key in key_store.list(now=NOW)] == ["gone", "wall"]
 
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["stats", "leads"], ["STATS"], "stats"])
 @sqlite
-def test_key_needs_known_scopes(ring, scopes):
+def test_key_needs_known_scopes(key_store, scopes):
     with pytest.raises(APIKeyError, match="stats, leads:read, leads:write"):
-        ring.add("wall", scopes, now=NOW)
+        key_store.add("wall", scopes, now=NOW)
 
-    assert ring.list(now=NOW) == []
+    assert key_store.list(now=NOW) == []
 
 
 @sqlite
-def test_only_active_keys_are_revoked(ring):
-    ring.add("gone", ["stats"], now=NOW)
-    ring.revoke("gone", now=NOW)
+def test_only_active_keys_are_revoked(key_store):
+    key_store.add("gone", ["stats"], now=NOW)
+    key_store.revoke("gone", now=NOW)
 
     with pytest.raises(APIKeyError, match="no active key named gone"):
-        ring.revoke("gone", now=NOW)
+        key_store.revoke("gone", now=NOW)
     with pytest.raises(APIKeyError, match="no active key named nobody"):
-        ring.revoke("nobody", now=NOW)
+        key_store.revoke("nobody", now=NOW)
 
 
-def test_failed_key_lookup_is_500(database, ring, client, caplog):
-    key = ring.add("wall", ["stats"], now=NOW)
+def test_failed_key_lookup_is_500(database, key_store, client, caplog):
+    key = key_store.add("wall", ["stats"], now=NOW)
     database.write(lambda at: at.execute("drop table api_keys"))
 
     response = client.get("/analytics/geo", key=key)

@@ -61,8 +61,8 @@ def test_every_route_has_a_scope():
 @pytest.mark.any_engine
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
 def test_key_reaches_only_its_scopes(database, lead, client, route):
-    ring = KeyStore(database)
-    keys = {scope: ring.add(f"only {scope}", [scope], now=NOW) for scope in SCOPES}
+    key_store = KeyStore(database)
+    keys = {scope: key_store.add(f"only {scope}", [scope], now=NOW) for scope in SCOPES}
 
     replies = {scope: ask(client, route, key) for scope, key in keys.items()}
 

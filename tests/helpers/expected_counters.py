@@ -89,7 +89,7 @@ FACETS = {
 SEARCHED = ("project_name", "contact_name", "contact_email", "contact_phone", "visitor_id")
 
 # For some counters, the columns to compare. Pages are compared by their text instead of their id.
-READS = {
+COUNTER_QUERIES = {
     "pages": "select page, views, sessions from pages",
     "page_counts": "select day, page, c.views, c.sessions from page_counts as c join pages using (page_id)",
     "page_returns": "select day, page, previous_day, r.sessions from page_returns as r join pages using (page_id)",

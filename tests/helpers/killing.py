@@ -17,7 +17,7 @@ OPTIONS = ("--workers", "2")
 SETTINGS = {"ANALYTICS_COLLECT_HOSTS": "shop.example", "ANALYTICS_TRUSTED_PROXIES": "1"}
 
 
-class Survivors(NamedTuple):
+class ViewCounts(NamedTuple):
     """Numbers of page views and requests."""
 
     acknowledged: int
@@ -75,7 +75,7 @@ def kill_while_collecting(folder, kills, *, cluster=None, clients=16, views=100)
                 thread.join()
             server.process.terminate()
             server.process.wait(40)
-    return Survivors(len(acknowledged), check(database, acknowledged, clients), len(cut_off))
+    return ViewCounts(len(acknowledged), check(database, acknowledged, clients), len(cut_off))
 
 
 def kill(server, cluster):

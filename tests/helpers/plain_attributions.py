@@ -160,7 +160,7 @@ class Model:
 
     def _purge(self, database, day):
         purge(database, day, keep_totals=True)
-        gone = self._take_old(day)
+        gone = self._remove_old(day)
         self.archived += gone.values()
         self.raw_since = max(self.raw_since or day, day)
         for one in self.attributed.values():
@@ -171,9 +171,9 @@ class Model:
 
     def _purge_all(self, database, day):
         purge(database, day)
-        self._take_old(day)
+        self._remove_old(day)
 
-    def _take_old(self, day):
+    def _remove_old(self, day):
         """Remove the rows before a day from the model. Return the removed sessions by id."""
         for key, row in list(self.events.items()):
             if date_of(row["occurred_at"], self.clock) < day:

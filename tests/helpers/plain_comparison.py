@@ -101,13 +101,15 @@ def list_labels(first, last, until, interval, zone, label):
                 rows.append({"started_at": instant})
             moment += quarter
     else:
+        if ends_before_day(until, last, zone):
+            last -= timedelta(days=1)
         days = (first + timedelta(days=number) for number in range((last - first).days + 1))
-        rows = [{"date": day} for day in days if exists(day, zone) and not (day == last and is_empty(day, until, zone))]
+        rows = [{"date": day} for day in days if exists(day, zone)]
     return list(dict.fromkeys(text for _, text in sorted(label(row) for row in rows)))
 
 
-def is_empty(day, until, zone):
-    """Return whether a range that ends at the instant `until` contains nothing of its last day, which is `day`."""
+def ends_before_day(until, day, zone):
+    """Return whether a range that ends at the instant `until` contains no instant of `day`, its last day."""
     return until is not None and first_instant(day, 0, 0, zone) >= until
 
 

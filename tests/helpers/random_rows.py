@@ -112,7 +112,7 @@ def write(database, writes, zone):
         if table == "purge":
             before = date_of(MIDDLE[zone], ZoneInfo(zone)) + timedelta(days=values)
             purge(database, before, keep_totals=action == "archive")
-            old = take_old(rows, before, zone)
+            old = remove_old(rows, before, zone)
             if action == "archive":
                 raw_since = max(raw_since or before, before)
                 for name in archived:
@@ -129,7 +129,7 @@ def write(database, writes, zone):
     return {table: [*archived[table], *rows[table].values()] for table in rows}, raw_since
 
 
-def take_old(rows, before, zone):
+def remove_old(rows, before, zone):
     """Remove the rows before a day from the dictionaries, and return them."""
     old = {}
     for table, column in TIMES.items():

@@ -28,7 +28,9 @@ EXPRESSIONS = {
     "lead_submissions": ("submission_id = submission_id + 1", "lead_id = -lead_id", "lead_id = submission_id"),
 }
 # Derived columns, which a writer may also try to write.
-MEDDLED = {"leads": {"follow_ups_count": (0, 7), "last_follow_up_at": (None, "2030"), "search_text": ("", "an\x1f")}}
+DERIVED_VALUES = {
+    "leads": {"follow_ups_count": (0, 7), "last_follow_up_at": (None, "2030"), "search_text": ("", "an\x1f")}
+}
 
 # The statements with which `purge --keep-totals` archives sessions and events.
 ARCHIVE_SESSIONS = """
@@ -109,7 +111,7 @@ where session_id = 'a' and archived > 0;
 """,
 }
 
-READS = {
+COUNTER_QUERIES = {
     "pages": "select page, views, sessions from all_time_pages",
     "page_counts": "select day, page, sum(c.views), sum(c.sessions) from page_counts as c join pages using (page_id) "
     "group by day, page",
@@ -123,8 +125,8 @@ READS = {
 
 def read(connection, counter):
     """Add up the shards of each key of a counter, and return the rows in which a count is not 0."""
-    if counter in READS:
-        rows = connection.execute(READS[counter]).fetchall()
+    if counter in COUNTER_QUERIES:
+        rows = connection.execute(COUNTER_QUERIES[counter]).fetchall()
         return {tuple(row) for row in rows if counter in ("leads", "lead_submissions") or row[-1]}
     described = connection.execute(f"select * from {counter} limit 0").description
     names = [column.name for column in described if column.name != "shard"]
@@ -190,7 +192,7 @@ def updates(draw, table):
     where = draw(wheres(table))
     if draw(st.integers(0, 3)) == 0:
         return f"update {table} set {draw(st.sampled_from(EXPRESSIONS[table]))}{where}"
-    settable = {**VALUES[table], **MEDDLED.get(table, {})}
+    settable = {**VALUES[table], **DERIVED_VALUES.get(table, {})}
     columns = draw(st.lists(st.sampled_from(list(settable)[1:]), min_size=1, max_size=4, unique=True))
     setting = ", ".join(f"{column} = {value_of(draw, table, column, settable[column])}" for column in columns)
     return f"update {table} set {setting}{where}"
