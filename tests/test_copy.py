@@ -215,7 +215,7 @@ def test_copy_is_a_snapshot_of_its_source(visits, database, tmp_path):
 
     met = []
     with open_database(tmp_path / "back.db").closing() as back:
-        copy(database, back, written=written)
+        copy(database, back, on_write=written)
 
         assert len(met) > 3
         assert counted(back) == before

@@ -78,7 +78,7 @@ def remaining(database):
 def test_purge_deletes_only_older_sessions_and_events(database, filled, get):
     calls = []
 
-    counts = purge(database, date(2026, 2, 10), deleted=lambda rows, of: calls.append((rows, of)))
+    counts = purge(database, date(2026, 2, 10), on_delete=lambda rows, of: calls.append((rows, of)))
 
     assert counts == {"events": 1_200, "sessions": 600}
     assert remaining(database) == (0, 60, 0, 120)
@@ -93,7 +93,7 @@ def test_purge_deletes_only_older_sessions_and_events(database, filled, get):
 def test_counters_are_exact_after_each_purge_transaction(database, filled):
     differences = []
 
-    purge(database, date(2026, 2, 10), deleted=lambda rows, of: differences.extend(database.verify()))
+    purge(database, date(2026, 2, 10), on_delete=lambda rows, of: differences.extend(database.verify()))
 
     assert differences == []
 
@@ -111,7 +111,7 @@ def test_interrupted_purge_is_completed_by_the_next(database, filled):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        purge(database, date(2026, 2, 10), deleted=stop)
+        purge(database, date(2026, 2, 10), on_delete=stop)
     half = remaining(database)
     second, third = purge(database, date(2026, 2, 10)), purge(database, date(2026, 2, 10))
 
@@ -134,7 +134,7 @@ def test_rows_written_during_a_purge_are_counted(database, filled):
 
     with ThreadPoolExecutor() as pool:
         writer = pool.submit(visits)
-        purge(database, date(2026, 2, 10), deleted=lambda rows, of: turns.put(True))
+        purge(database, date(2026, 2, 10), on_delete=lambda rows, of: turns.put(True))
         turns.put(False)
         writer.result()
 
@@ -165,7 +165,7 @@ def write(work):
 
 database = open_database(sys.argv[1])
 written, database.write = database.write, write
-purge(database, date(2026, 2, 10), deleted=told)
+purge(database, date(2026, 2, 10), on_delete=told)
 """
 
 

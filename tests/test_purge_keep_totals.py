@@ -158,7 +158,7 @@ def test_each_transaction_keeps_every_number(database, many, numbers):
         states.append(numbers())
         differences.extend(database.verify())
 
-    counts = purge(database, TENTH, keep_totals=True, deleted=deleted)
+    counts = purge(database, TENTH, keep_totals=True, on_delete=deleted)
 
     assert calls == [(1_000, 1_785), (185, 1_785), (500, 1_785), (100, 1_785)]
     assert states == [before] * 4
@@ -269,7 +269,7 @@ def test_purge_of_later_days_counts_remaining_rows(database, filled, numbers):
     totals = set()
 
     first = purge(database, date(2026, 2, 9), keep_totals=True)
-    second = purge(database, TENTH, keep_totals=True, deleted=lambda rows, of: totals.add(of))
+    second = purge(database, TENTH, keep_totals=True, on_delete=lambda rows, of: totals.add(of))
     third = purge(database, TENTH, keep_totals=True)
 
     assert first == {"events": 93, "sessions": 48}
@@ -299,7 +299,7 @@ def test_interrupted_purge_keeps_every_number(database, many, numbers):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        purge(database, TENTH, keep_totals=True, deleted=stop)
+        purge(database, TENTH, keep_totals=True, on_delete=stop)
     half, stopped = remaining(database), numbers()
     counts = purge(database, TENTH, keep_totals=True)
 
@@ -331,7 +331,7 @@ def write(work):
 
 database = open_database(sys.argv[1])
 written, database.write = database.write, write
-purge(database, date(2026, 2, 10), keep_totals=True, deleted=told)
+purge(database, date(2026, 2, 10), keep_totals=True, on_delete=told)
 """
 
 

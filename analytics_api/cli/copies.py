@@ -33,7 +33,7 @@ def copy(source: str, target: str) -> None:
     """
     with open_database(source, create=False).closing() as there, open_or_create(target) as here:
         with Progress("copying", None, "rows") as progress:
-            counts = copy_database(there, here, written=progress.add)
+            counts = copy_database(there, here, on_write=progress.add)
         for table, rows in counts.items():
             click.echo(f"{table}: {rows:,} rows")
         click.echo(f"{here.url} has the same rows as {there.url}, and all counters are correct")

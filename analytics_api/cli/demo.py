@@ -38,7 +38,7 @@ def demo(
     """Fill a new database with generated sessions, events and leads. The last day is today."""
     plan = generator.Plan(now(), sessions=sessions, leads=leads, pages=pages, days=days, seed=seed)
     with open_database(database).closing() as opened:
-        if not prepare(opened, plan, if_empty=if_empty):
+        if not may_load(opened, plan, if_empty=if_empty):
             return
         rows = load(opened, plan)
         click.echo(f"{opened.url} has {rows:,} generated rows up to now")
@@ -50,7 +50,7 @@ def demo(
         click.echo(f"{recordings} has {files:,} recordings")
 
 
-def prepare(database: Database, plan: generator.Plan, *, if_empty: bool) -> bool:
+def may_load(database: Database, plan: generator.Plan, *, if_empty: bool) -> bool:
     """Return whether new demo rows may be loaded: the database is empty, or has only demo rows of an earlier day.
 
     If the database has other rows than demo rows, print a message.

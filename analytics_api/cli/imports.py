@@ -17,7 +17,7 @@ from ..database import Database
 from ..errors import AnalyticsError, IngestError
 from ..imports import FORMATS, Rejects, Site, import_file
 from ..imports.access_log import ASSETS, own_hosts_of_files
-from ..imports.derive import SessionLinks
+from ..imports.derive import SessionsToCheck
 from ..imports.report import Report, printable
 from ..imports.write import count_events
 from ..maintenance.demo_marker import find_mark
@@ -194,8 +194,8 @@ def import_(
     )
     if len(files) > 1 and not hosts:
         # The site's host is detected from requests for assets, which may be in another one of the files.
-        again = [name for name in files if name != "-" and not is_special(name)]  # the files that can be read twice
-        own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, again))
+        rereadable = [name for name in files if name != "-" and not is_special(name)]
+        own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, rereadable))
     gc.set_threshold(GC_THRESHOLD)
     with open_or_create(database) as opened, Rejects(rejects, inputs=[*files, *database_files(opened)]) as rejected:
         if not into_demo and find_mark(opened):
@@ -219,17 +219,17 @@ def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bo
         click.echo("\n".join(report.lines()))
         return report.is_all_rejected
     is_file_rejected = False
-    links = SessionLinks()  # the events of a session may be in another file
+    sessions_to_check = SessionsToCheck()  # the events of a session may be in another file
     try:
         for number, file in enumerate(files, start=1):
             try:
-                report = import_one(database, file, links=links, **options)
+                report = import_one(database, file, sessions_to_check=sessions_to_check, **options)
             except AnalyticsError as error:
                 raise IngestError(printable(describe_stop(error, file, files[number:]))) from error
             click.echo("\n".join([printable(f"{file}:"), *report.lines()]))
             is_file_rejected = is_file_rejected or report.is_all_rejected
     finally:
-        check_sessions(database, links)
+        check_sessions(database, sessions_to_check)
     return is_file_rejected
 
 
@@ -245,13 +245,13 @@ def describe_stop(error: AnalyticsError, file: str, rest: Sequence[str]) -> str:
     return f"{message} (not imported: {', '.join(rest)})" if rest else message
 
 
-def check_sessions(database: Database, links: SessionLinks) -> None:
+def check_sessions(database: Database, sessions_to_check: SessionsToCheck) -> None:
     """Set the missing `event_count` of imported sessions, and print their number. Warn of missing sessions."""
     with Progress("counting", None, "counters") as counting:
-        counted = count_events(database, links, counting.step)
+        counted = count_events(database, sessions_to_check, counting.step)
     if counted:
         click.echo(f"sessions: event_count of {counted:,} rows was computed from their events")
-    for warning in database.read(links.warnings):
+    for warning in database.read(sessions_to_check.warnings):
         click.echo(f"warning: {warning}")
 
 

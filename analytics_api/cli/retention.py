@@ -49,7 +49,7 @@ def purge(database: str, before: datetime, keep_totals: bool, yes: bool) -> None
         if not yes and sys.stdin.isatty():
             confirm_purge(opened, before.date(), keep_totals)
         with Progress("deleting", None, "rows") as progress:
-            counts = delete_before(opened, before.date(), keep_totals=keep_totals, deleted=progress.add)
+            counts = delete_before(opened, before.date(), keep_totals=keep_totals, on_delete=progress.add)
         for table, rows in counts.items():
             click.echo(f"{table}: {rows:,} deleted{', still counted' if keep_totals else ''}")
 

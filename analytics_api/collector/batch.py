@@ -126,7 +126,7 @@ class Batch:
         self.received_events: dict[str, View | None] = {}
         self.visits: dict[str, Visit] = {}  # by visitor id
         self.by_session: dict[str, Visit] = {}
-        self.new_sessions: dict[str, tuple[Any, ...]] = {}  # by session id: its last four SESSION_COLUMNS
+        self.new_session_values: dict[str, tuple[Any, ...]] = {}  # by session id: its last four SESSION_COLUMNS
         self.changed_visits: dict[str, Visit] = {}  # by session id
         self.event_rows: list[tuple[Any, ...]] = []
         self.new_received_events: dict[str, tuple[str | None, int, View | None]] = {}  # session id, instant, view
@@ -227,7 +227,7 @@ class Batch:
             visit = Visit(visitor, new_session_id(arrival.now), arrival.now, arrival.now)
             self.visits[visitor] = self.by_session[visit.session_id] = visit
             referrer, domain = self.sources.find(event)
-            self.new_sessions[visit.session_id] = (arrival.country, referrer, domain, int(arrival.vpn_suspected))
+            self.new_session_values[visit.session_id] = (arrival.country, referrer, domain, int(arrival.vpn_suspected))
         self.changed_visits[visit.session_id] = visit
         return visit
 
@@ -241,12 +241,12 @@ class Batch:
     def _save(self, now: int) -> None:
         """Write the changes. Rows are sorted, so that concurrent transactions lock rows in the same order."""
         visits = [visit for _, visit in sorted(self.changed_visits.items())]
-        new_visits = [visit for visit in visits if visit.session_id in self.new_sessions]
+        new_visits = [visit for visit in visits if visit.session_id in self.new_session_values]
         with self.at.together():
             if new_visits:
                 self.at.insert("sessions", SESSION_COLUMNS, [self._session(visit, now) for visit in new_visits])
             if len(new_visits) < len(visits):
-                changes = [_change(visit, now) for visit in visits if visit.session_id not in self.new_sessions]
+                changes = [_change(visit, now) for visit in visits if visit.session_id not in self.new_session_values]
                 self.at.update("sessions", CHANGE_COLUMNS, changes, UPDATE_SESSIONS)
             if self.event_rows:
                 self.at.insert("events", EVENT_COLUMNS, self.event_rows)
@@ -259,7 +259,7 @@ class Batch:
         session_id, ended_at, duration, score, events, entry_page, exit_page = _change(visit, now)
         return (
             *(session_id, visit.visitor_id, visit.started_at, ended_at, duration, score, events, entry_page, exit_page),
-            *self.new_sessions[session_id],
+            *self.new_session_values[session_id],
         )
 
     def _save_visits(self, visits: Sequence[Visit]) -> None:

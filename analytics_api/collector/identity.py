@@ -42,12 +42,12 @@ where day < :yesterday
 class Salt(NamedTuple):
     """The salt of a day.
 
-    After `expires_at`, find_today() must be called again, because the day or the site's time zone may have changed.
+    After `recheck_at`, find_today() must be called again, because the day or the site's time zone may have changed.
     """
 
     today: Today
     key: bytes
-    expires_at: int
+    recheck_at: int
 
 
 class Identity:
@@ -81,15 +81,15 @@ class Identity:
     def salt(self, now: int) -> Salt:
         """Return the salt of the current day. On a new day, create it and delete old salts."""
         salt = self._salt
-        if salt is None or not salt.today.begins_at <= now < salt.expires_at:
+        if salt is None or not salt.today.begins_at <= now < salt.recheck_at:
             salt = self._salt = self._read_salt(now, salt)
         return salt
 
     def _read_salt(self, now: int, former: Salt | None) -> Salt:
         today = find_today(self.db, now)
-        expires_at = min(today.ends_at, now + RECHECK_MS)
+        recheck_at = min(today.ends_at, now + RECHECK_MS)
         if former is not None and former.today.day == today.day:
-            return Salt(today, former.key, expires_at)
+            return Salt(today, former.key, recheck_at)
         new = secrets.token_hex(32)
 
         def obtain(at: Transaction) -> str:
@@ -98,7 +98,7 @@ class Identity:
                 at.execute(DELETE_SALTS, yesterday=today.day - 1)
             return str(at.rows(SELECT_SALT, day=today.day)[0]["salt"])
 
-        return Salt(today, bytes.fromhex(self.db.write(obtain)), expires_at)
+        return Salt(today, bytes.fromhex(self.db.write(obtain)), recheck_at)
 
 
 def _hash(key: bytes, text: str) -> str:

@@ -68,7 +68,7 @@ def import_csv(
         db,
         table,
         lambda: read_records(source.batches(), header, encoding, counts),
-        source.rows,
+        source.estimated_lines,
         row_options,
         empty_means_absent=True,
         is_escaped=table == "leads" and not DERIVED_COLUMNS.isdisjoint(header.names),

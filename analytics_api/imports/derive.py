@@ -114,8 +114,8 @@ class Derivation:
 EVENT_COLUMNS = ("session_id", "event_type", "page_url", "occurred_at", "data")
 
 
-class SessionLinks:
-    """The imported sessions whose `event_count` is missing, and the sessions of the imported events.
+class SessionsToCheck:
+    """The imported sessions whose `event_count` is missing, and the sessions to which the imported events belong.
 
     A command that imports several files uses one object for all of them.
     """

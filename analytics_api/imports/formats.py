@@ -17,7 +17,7 @@ from .access_log import SITE, Site, import_access_log, looks_like_log
 from .columns import NameMap, find_table
 from .csv_file import import_csv
 from .csv_header import check_delimiter, check_encoding, read_header
-from .derive import SessionLinks
+from .derive import SessionsToCheck
 from .ndjson import import_ndjson
 from .rejects import Rejects
 from .report import Report
@@ -47,7 +47,7 @@ def import_file(
     on_conflict: OnConflict = "ignore",
     strict: bool = False,
     rejects: Rejects | str | os.PathLike[str] | BinaryIO | None = None,
-    links: SessionLinks | None = None,
+    sessions_to_check: SessionsToCheck | None = None,
     on_read: OnRead = ignore_read,
     on_write: OnWrite = ignore_write,
     on_progress: Callable[[str], object] = ignore_progress,
@@ -56,7 +56,7 @@ def import_file(
 
     The file can be an access log, CSV, NDJSON, the SQL of a D1 export, or an SQLite file. It can be compressed with
     gzip. Importing an empty file does nothing. `import_rows` describes the parameters that are not listed here, except
-    `links` (see Options) and `on_read` (see Source).
+    `sessions_to_check` (see Options) and `on_read` (see Source).
 
     :param format: None to detect the format.
     :param table: for CSV and NDJSON; None for the table with matching columns.
@@ -86,7 +86,7 @@ def import_file(
             on_conflict=on_conflict,
             strict=strict,
             rejects=rejects,
-            links=links,
+            sessions_to_check=sessions_to_check,
             on_write=on_write,
             on_progress=on_progress,
         )

@@ -34,7 +34,7 @@ def import_ndjson(
         db,
         table,
         lambda: read_records(source.batches(), counts),
-        source.rows,
+        source.estimated_lines,
         make_options(source.name, **options),
     )
     report.lines_read, report.empty_lines = counts.lines, counts.empty

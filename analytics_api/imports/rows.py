@@ -13,7 +13,7 @@ from ..values.timestamps import check_date_format
 from .batch import Batch, Batcher, Record
 from .columns import NameMap, check_column, required_columns, table_columns
 from .convert import Converter
-from .derive import SessionLinks
+from .derive import SessionsToCheck
 from .rejects import RejectHandler, Rejects
 from .report import Report, TableCounts
 from .source import NOT_REPEATABLE
@@ -41,8 +41,8 @@ class Options:
         "error".
     :param strict: whether to raise IngestError at the first invalid row, and write nothing.
     :param rejects: the file for invalid rows.
-    :param links: collects the sessions whose events are counted after the last file; None to count them at the end of
-        each file.
+    :param sessions_to_check: collects the sessions whose events are counted after the last file; None to count them at
+        the end of each file.
     :param on_write: called with the number of rows since the last call, and the total number if it is known.
     :param on_progress: called with the name of each counter that is rebuilt.
     """
@@ -54,7 +54,7 @@ class Options:
     on_conflict: OnConflict = "ignore"
     strict: bool = False
     rejects: Rejects = field(default_factory=Rejects)
-    links: SessionLinks | None = None
+    sessions_to_check: SessionsToCheck | None = None
     on_write: OnWrite = ignore_write
     on_progress: Callable[[str], object] = ignore_progress
 
@@ -78,7 +78,7 @@ class RowOptions(TypedDict, total=False):
     on_conflict: OnConflict
     strict: bool
     rejects: Rejects | None
-    links: SessionLinks | None
+    sessions_to_check: SessionsToCheck | None
     on_write: OnWrite
     on_progress: Callable[[str], object]
 
@@ -152,13 +152,13 @@ def import_records(
     def work(at: Transaction, is_bulk: bool) -> Report:
         report = Report(tables={table: TableCounts()})
         reject = RejectHandler(report, table, options.name, options.rejects, options.strict)
-        links = SessionLinks() if options.links is None else options.links
-        batcher = make_batcher(at, table, columns, converters, options, reject, links)
+        sessions_to_check = SessionsToCheck() if options.sessions_to_check is None else options.sessions_to_check
+        batcher = make_batcher(at, table, columns, converters, options, reject, sessions_to_check)
         write_all(batcher, records(), options.on_write, total)
         report.warnings += [*options.mapped.unused(), *unused_values(converters)]
-        if options.links is None:
-            report.tables[table].derived["event_count"] += links.count(at, is_bulk=is_bulk)
-            report.warnings += links.warnings(at)
+        if options.sessions_to_check is None:
+            report.tables[table].derived["event_count"] += sessions_to_check.count(at, is_bulk=is_bulk)
+            report.warnings += sessions_to_check.warnings(at)
         return report
 
     return load(db, total, work, options.on_progress, options.rejects)
@@ -209,10 +209,10 @@ def make_batcher(
     converters: Mapping[str, Converter],
     options: Options,
     reject: RejectHandler,
-    links: SessionLinks,
+    sessions_to_check: SessionsToCheck,
 ) -> Batcher:
     counts = reject.report.tables[table]
-    writer = Writer(at, table, options.on_conflict, counts, reject, links, required_columns(table, columns))
+    writer = Writer(at, table, options.on_conflict, counts, reject, sessions_to_check, required_columns(table, columns))
     return Batcher(table, columns, options.mapped, converters, writer, counts, reject)
 
 

@@ -118,7 +118,7 @@ class Source:
         return head
 
     @property
-    def rows(self) -> int | None:
+    def estimated_lines(self) -> int | None:
         """Return the number of lines, estimated from the length of the first lines, or None if it is unknown."""
         if self.path is None:
             return length_hint(self._lines) or None

@@ -13,7 +13,7 @@ from ..database import BASE_TABLES, Column, Database, Transaction
 from ..errors import IngestError
 from .batch import MAX_BATCH_BYTES, MAX_BATCH_ROWS, Batch
 from .columns import ColumnMatch, check_required, table_columns
-from .derive import SessionLinks
+from .derive import SessionsToCheck
 from .rejects import RejectHandler
 from .report import Report, TableCounts
 from .rows import Options, RowOptions, make_batcher, make_converters, make_options, unused_values, write_all
@@ -80,18 +80,18 @@ def _copy_all(db: Database, source: sqlite3.Connection, options: Options) -> Rep
         counts = {copy.table: TableCounts() for copy in copies}
         report = replace(empty_report, tables=counts, rejects=[], reject_counts={}, warnings=[])
         report.event_types.clear()
-        links = SessionLinks() if options.links is None else options.links
+        sessions_to_check = SessionsToCheck() if options.sessions_to_check is None else options.sessions_to_check
         for copy in copies:
             reject = RejectHandler(report, copy.table, options.name, options.rejects, options.strict, copy.names)
             converters = make_converters(copy.table, copy.columns, options)
             table_options = replace(options, mapped=options.mapped.of_table(copy.theirs))
-            batcher = make_batcher(at, copy.table, copy.columns, converters, table_options, reject, links)
+            batcher = make_batcher(at, copy.table, copy.columns, converters, table_options, reject, sessions_to_check)
             write_all(batcher, _read_batches(source, copy, options.name), options.on_write, total)
             report.warnings += unused_values(converters)
-        if options.links is None:
+        if options.sessions_to_check is None:
             if "sessions" in report.tables:
-                report.tables["sessions"].derived["event_count"] += links.count(at, is_bulk=is_bulk)
-            report.warnings += links.warnings(at)
+                report.tables["sessions"].derived["event_count"] += sessions_to_check.count(at, is_bulk=is_bulk)
+            report.warnings += sessions_to_check.warnings(at)
         return report
 
     return load(db, total, work, options.on_progress, options.rejects)

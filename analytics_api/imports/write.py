@@ -11,7 +11,7 @@ from ..database.row_counts import count_rows
 from ..errors import RowError
 from ..values.timestamps import now
 from .convert import KEEP, Cell
-from .derive import SessionLinks
+from .derive import SessionsToCheck
 from .event_ids import EventIds
 from .purged import INSTANT_COLUMNS, read_purged_before
 from .rejects import Raw, RejectHandler, Rejects
@@ -63,12 +63,12 @@ def is_bulk_faster(db: Database, rows: int | None) -> bool:
     return stored <= MAX_CHEAP_REBUILD if rows is None else rows > BULK_SHARE * stored
 
 
-def count_events(db: Database, links: SessionLinks, on_progress: Callable[[str], object]) -> int:
+def count_events(db: Database, sessions_to_check: SessionsToCheck, on_progress: Callable[[str], object]) -> int:
     """Set `event_count` of imported sessions if it is missing. Return the number of sessions that were updated."""
-    if not links.is_any:
+    if not sessions_to_check.is_any:
         return 0
-    rows = None if links.is_too_many else len(links.ids)
-    return load(db, rows, lambda at, is_bulk: links.count(at, is_bulk=is_bulk), on_progress, Rejects())
+    rows = None if sessions_to_check.is_too_many else len(sessions_to_check.ids)
+    return load(db, rows, lambda at, is_bulk: sessions_to_check.count(at, is_bulk=is_bulk), on_progress, Rejects())
 
 
 class Rows:
@@ -98,7 +98,7 @@ class Writer:
         on_conflict: OnConflict,
         counts: TableCounts,
         reject: RejectHandler,
-        links: SessionLinks,
+        sessions_to_check: SessionsToCheck,
         required: Sequence[str],
     ) -> None:
         self.at = at
@@ -106,7 +106,7 @@ class Writer:
         self.on_conflict = on_conflict
         self.counts = counts
         self.reject = reject
-        self.links = links
+        self.sessions_to_check = sessions_to_check
         self.required = required
         self.event_ids = EventIds()
         self.purged_before = read_purged_before(at) if table in INSTANT_COLUMNS else None
@@ -124,7 +124,7 @@ class Writer:
         else:
             self._insert(columns, rows)
         if self.table == "sessions" and "event_count" not in columns:
-            self.links.add_uncounted(map(itemgetter(columns.index("session_id")), rows.values))
+            self.sessions_to_check.add_uncounted(map(itemgetter(columns.index("session_id")), rows.values))
 
     def _remove_purged(self, index: int, rows: Rows, before: int) -> Rows:
         """Remove the rows of purged days, which the archive already counts, and report their number.
@@ -187,7 +187,7 @@ class Writer:
             self._insert(columns, rows.part(half))
             return
         if self.table == "events":
-            self.links.add_events(map(itemgetter(columns.index("session_id")), values))
+            self.sessions_to_check.add_events(map(itemgetter(columns.index("session_id")), values))
 
 
 def _remove_keep(types: Iterable[Any]) -> Iterator[str]:

@@ -30,7 +30,7 @@ def copy(
     source: Database,
     target: Database,
     *,
-    written: Callable[[int], object] = lambda rows: None,
+    on_write: Callable[[int], object] = lambda rows: None,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> dict[str, int]:
     """Copy a snapshot of `source` into the empty database `target`, and return the number of rows of each table.
@@ -39,7 +39,7 @@ def copy(
     After the commit, the counters are verified. Invalid UTF-8 is replaced by U+FFFD, as in the API, and the log says
     how often.
 
-    :param written: called with the number of rows that were copied since the last call.
+    :param on_write: called with the number of rows that were copied since the last call.
     :param on_progress: called with the name of each counter.
     :raises DatabaseError: the target is not empty, cannot store a row, or returns different values. In these cases, the
         target is unchanged. After a failed verification, the target has the copy.
@@ -53,7 +53,7 @@ def copy(
                     at.execute(f"delete from {table.name}")
                 elif at.row(f"select 1 as found from {table.name} limit 1"):
                     raise DatabaseError(f"{target.url}: the table {table.name} is not empty; use an empty database")
-            return {table.name: _copy_table(table, there, at, target.url, written) for table in tables}
+            return {table.name: _copy_table(table, there, at, target.url, on_write) for table in tables}
 
         counts = target.bulk(load, on_progress=on_progress)
     if target.verify(on_progress=on_progress):
@@ -80,7 +80,7 @@ class Table:
         return at.batches(self.sql)
 
 
-def _copy_table(table: Table, there: Reader, here: Transaction, url: str, written: Callable[[int], object]) -> int:
+def _copy_table(table: Table, there: Reader, here: Transaction, url: str, on_write: Callable[[int], object]) -> int:
     """Copy one table, compare the copy with the source, and return the number of rows."""
     read, stored = sha256(), sha256()
 
@@ -88,7 +88,7 @@ def _copy_table(table: Table, there: Reader, here: Transaction, url: str, writte
         for batch in table.batches(there):
             read.update(_bytes(batch))
             yield from batch
-            written(len(batch))
+            on_write(len(batch))
 
     replaced_before = there.replaced_text
     try:

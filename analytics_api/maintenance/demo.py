@@ -111,7 +111,7 @@ def sessions(plan: Plan) -> Iterator[Row]:
         visitor = _visitor(index, draw)
         key = (visitor * VISITOR + offset) & MASK
         device = visitor - (visitor % 8 == 3)  # some visitors share a device
-        event_count, duration, score = _visit(plan, index, start, draw)
+        event_count, duration, score = _draw_measures(plan, index, start, draw)
         entry_page = exit_page = _page(pages, draw)
         if index % step == 0:  # together, these sessions view every page
             entry_page = exit_page = index // step * STRIDE % pages
@@ -160,7 +160,7 @@ def _visitor(index: int, draw: Draw) -> int:
     return visitor - 1 - int(visitor * chance * chance * chance)
 
 
-def _visit(plan: Plan, index: int, start: int, draw: Draw) -> tuple[int, int | None, int | None]:
+def _draw_measures(plan: Plan, index: int, start: int, draw: Draw) -> tuple[int, int | None, int | None]:
     """Return the number of events of a session, its duration and its engagement score.
 
     The duration of an open session is None. Some sessions have no score.

@@ -218,7 +218,7 @@ def purge(
     before: date,
     *,
     keep_totals: bool = False,
-    deleted: Callable[[int, int], object] = lambda rows, of: None,
+    on_delete: Callable[[int, int], object] = lambda rows, of: None,
 ) -> dict[str, int]:
     """Delete the sessions and events before a day in the site's time zone, and return the number of rows of each table.
 
@@ -231,7 +231,7 @@ def purge(
 
     :param keep_totals: whether to keep counting the deleted rows in all statistics except realtime. The counts of these
         rows are archived. Rows that are written later are counted correctly, whatever their date.
-    :param deleted: called after each transaction with the number of deleted rows, and the total number of rows to
+    :param on_delete: called after each transaction with the number of deleted rows, and the total number of rows to
         delete.
     """
     day, instant = _begin(db, before)
@@ -246,7 +246,7 @@ def purge(
         counts[table] = 0
         while rows := _run_throttled(db, archive if keep_totals else (), delete, before=instant, rows=ROWS[table]):
             counts[table] += rows
-            deleted(rows, total)
+            on_delete(rows, total)
     db.write(lambda at: _purge_collector(at, day, instant))
     db.delete_empty_counters()
     return counts

@@ -153,7 +153,7 @@ def test_error_names_a_lost_source_and_target_is_empty(file, database, other, tm
         )
 
     with pytest.raises(DatabaseError) as message:
-        copy(database, other, written=written)
+        copy(database, other, on_write=written)
 
     assert str(message.value).startswith(f"{database.url}: ")
     assert not any(rows(other).values())

@@ -71,7 +71,7 @@ def import_access_log(
     source = lines if isinstance(lines, Source) else Source(lines)
     rejects = rejects or Rejects()
     detected = detect_own_hosts(site, source.sample())
-    rows = source.rows
+    total = source.estimated_lines
     is_warned = has_pages_without_host(site, source.sample())
     if is_warned:  # a long import can still be interrupted
         log.warning("%s: %s", printable(source.name), NO_HOST)
@@ -86,13 +86,13 @@ def import_access_log(
         while batch := list(islice(remaining, BATCH_LINES)):
             importer.write(batch, first, reject)
             first += len(batch)
-            on_write(len(batch), rows)
+            on_write(len(batch), total)
         report.lines_read = report.empty_lines + report.tables["events"].read
         report.notes += _notes(report, importer, hosts, site)
         report.warnings += [NO_HOST] if importer.parser.has_pages_without_host and not is_warned else []
         return report
 
-    return load(db, rows, work, on_progress, rejects)
+    return load(db, total, work, on_progress, rejects)
 
 
 def _notes(report: Report, importer: LogImporter, hosts: frozenset[str], site: Site) -> Iterable[str]:

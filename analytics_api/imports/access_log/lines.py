@@ -36,14 +36,14 @@ FAST_LINE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # Prefixes that container runtimes, syslog and process managers add to a line.
-SOURCE = rb"(?:[\w.-]+(?:-\d+)?\ *\||\d+\|[^|\s]+\ *\||\[pod/[^\s\]]+\])\ +"  # of Compose, pm2 and kubectl
+SOURCE_PREFIX = rb"(?:[\w.-]+(?:-\d+)?\ *\||\d+\|[^|\s]+\ *\||\[pod/[^\s\]]+\])\ +"  # of Compose, pm2 and kubectl
 PREFIX = re.compile(
     rb"""
     (?:%b)?\d{4}-\d\d-\d\d[T\ ]\d\d:\d\d:\d\d[\d.,]*(?:Z|\ ?[+-]\d\d:?\d\d)?:?\ (?:std(?:out|err)\ [FP]\ )?
         (?:\S+\ [^\s:\[]+(?:\[\d+\])?:\ )?
     | (?:<\d+>)?[A-Z][a-z]{2}\ [\ \d]\d\ \d\d:\d\d:\d\d\ \S+\ [^\s:\[]+(?:\[\d+\])?:\ +
     | %b"""
-    % (SOURCE, SOURCE),
+    % (SOURCE_PREFIX, SOURCE_PREFIX),
     re.VERBOSE,
 )
 
