@@ -105,7 +105,7 @@ def test_events_are_searched_in_an_index(monkeypatch, ctx, event_types, index):
 
 
 @pytest.mark.parametrize(
-    ("max_size_of_all", "viewed_pages", "step"),
+    ("max_session_ratio", "viewed_pages", "step"),
     [
         (8, ["/a"], "SCAN viewed"),
         (0, ["/a"], "SEARCH viewed USING PRIMARY KEY (session_id=? AND page_id=?)"),
@@ -113,8 +113,8 @@ def test_events_are_searched_in_an_index(monkeypatch, ctx, event_types, index):
     ],
     ids=["all", "one", "several"],
 )
-def test_filter_by_page_reads_views_of_any_day(monkeypatch, ctx, max_size_of_all, viewed_pages, step):
-    monkeypatch.setattr(matching, "MAX_SIZE_OF_ALL", max_size_of_all)
+def test_filter_by_page_reads_views_of_any_day(monkeypatch, ctx, max_session_ratio, viewed_pages, step):
+    monkeypatch.setattr(matching, "MAX_SESSION_RATIO", max_session_ratio)
     views = [("a", "/a", 0), ("b", "/a", -3), ("c", "/b", 0), ("d", "/c", 0)]
     for session_id, page, day in views:
         parameters = {"session_id": session_id, "page": page, "occurred_at": NOW + day * DAY_MS}

@@ -328,7 +328,7 @@ def test_sessions_are_estimated_by_the_saved_ratio(database, keep, clock):
     snapshot = keep(counted, counted, max_age=1)
 
     before = snapshot.statistics()
-    ratio = snapshot.measure(Statistics(660, 60, NOW - 5))
+    ratio = snapshot.calibrate(Statistics(660, 60, NOW - 5))
     after = snapshot.refresh()
 
     assert before == counted
@@ -340,12 +340,12 @@ def test_sessions_are_estimated_by_the_saved_ratio(database, keep, clock):
 
 def test_ratio_is_replaced_and_needs_a_session(database, keep):
     snapshot = keep()
-    snapshot.measure(Statistics(660, 60, NOW))
+    snapshot.calibrate(Statistics(660, 60, NOW))
 
     for nothing in (Statistics(660, 0, NOW), Statistics(0, 0, NOW), Statistics(660, None, NOW)):
         with pytest.raises(StorageError, match="no session"):
-            snapshot.measure(nothing)
-    snapshot.measure(Statistics(20, 10, NOW + 1))
+            snapshot.calibrate(nothing)
+    snapshot.calibrate(Statistics(20, 10, NOW + 1))
 
     assert database.rows("select objects_per_session, measured_at from storage_ratios") == [
         {"objects_per_session": 2.0, "measured_at": NOW + 1}
@@ -354,7 +354,7 @@ def test_ratio_is_replaced_and_needs_a_session(database, keep):
 
 def test_counted_sessions_take_precedence_over_a_ratio(keep):
     snapshot = keep(Statistics(1_000, 7, NOW))
-    snapshot.measure(Statistics(20, 10, NOW))
+    snapshot.calibrate(Statistics(20, 10, NOW))
 
     assert snapshot.statistics() == Statistics(1_000, 7, NOW)
 

@@ -30,7 +30,7 @@ def storage(database: str, calibrate: bool) -> None:
         if calibrate:
             lister = settings.storage(os.environ, use_analytics=False)
             assert lister is not None
-            click.echo(f"{snapshot.measure(lister.statistics()):.2f} objects per session")
+            click.echo(f"{snapshot.calibrate(lister.statistics()):.2f} objects per session")
         statistics = snapshot.refresh()
     for name, number in (("objects", statistics.total_objects), ("sessions", statistics.estimated_sessions)):
         click.echo(f"{name}: {'unknown' if number is None else f'{number:,}'}")

@@ -258,7 +258,7 @@ def _count_earlier_intervals(
             for span in hour_spans(ctx.db, earlier.first, earlier.last_counted, earlier.until)
             for begin, counts in _count_hours(ctx.db, span, earlier_matching)
         }
-    counts = _count_days(ctx.db, earlier.whole_days, interval, earlier_matching)
+    counts = _count_intervals(ctx.db, earlier.whole_days, interval, earlier_matching)
     if earlier.has_cut_day and matching is None:
         begin = interval_first(earlier.last_counted, interval)
         totals = counts.get(begin, NOTHING)._asdict()
@@ -269,7 +269,7 @@ def _count_earlier_intervals(
 def _day_rows(
     ctx: Context, range_: DayRange, interval: Interval, fill: bool, matching: Matching | None
 ) -> list[tuple[str, Counts]]:
-    counts = _count_days(ctx.db, range_.bounds, interval, matching)
+    counts = _count_intervals(ctx.db, range_.bounds, interval, matching)
     begins: Iterable[int] = counts
     if fill or len(counts) > MAX_INTERVALS:
         first, last = _days_to_list(ctx, range_, fill)
@@ -278,7 +278,7 @@ def _day_rows(
     return [(iso_date(begin), counts.get(begin, NOTHING)) for begin in begins]
 
 
-def _count_days(
+def _count_intervals(
     db: Database, bounds: Mapping[str, int], interval: Interval, matching: Matching | None
 ) -> dict[int, Counts]:
     """Return the counts of the intervals that have sessions, by their first days."""

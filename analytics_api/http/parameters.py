@@ -16,12 +16,12 @@ EXPECTATIONS = ("etag", "from")  # the entity tag or the status that a lead must
 MAX_VALUES = 20  # maximum number of values of a filter
 
 
-def check_choice(name: str, word: object, choices: Sequence[str]) -> None:
-    """Check that `word`, the value of the argument `name`, is one of the choices.
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Check that the value of the argument `name` is one of the choices.
 
-    :raises InvalidRequest: the word is not one of the choices.
+    :raises InvalidRequest: the value is not one of the choices.
     """
-    if word not in choices:
+    if value not in choices:
         raise InvalidRequest(f"{name} must be one of {', '.join(choices)}")
 
 

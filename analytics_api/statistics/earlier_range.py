@@ -71,25 +71,25 @@ class EarlierRange(NamedTuple):
 # the counters already count the others. The same applies to `fingerprints`. Without `materialized`, SQLite 3.53 reads
 # a whole index to count distinct visitors.
 CUT_DAY = """
-with visits as materialized (
+with cut_sessions as materialized (
   select visitor_id, fingerprint, duration, engagement_score, vpn_suspected
   from sessions
   where started_at >= :begins_at and started_at < :until)
 select count(*) as sessions,
   (
     select count(distinct visitor_id)
-    from visits
+    from cut_sessions as s
     where not exists (
       select 1
       from visitor_days as d
-      where d.visitor_id = visits.visitor_id and d.day between :first and :last and d.sessions > 0)) as visitors,
+      where d.visitor_id = s.visitor_id and d.day between :first and :last and d.sessions > 0)) as visitors,
   (
     select count(distinct fingerprint)
-    from visits
+    from cut_sessions as s
     where not exists (
       select 1
       from fingerprint_days as d
-      where d.fingerprint = visits.fingerprint and d.day between :first and :last and d.sessions > 0)) as fingerprints,
+      where d.fingerprint = s.fingerprint and d.day between :first and :last and d.sessions > 0)) as fingerprints,
   cast(coalesce(sum(duration), 0) as bigint) as duration_sum, count(duration) as duration_count,
   cast(coalesce(sum(engagement_score), 0) as bigint) as score_sum, count(engagement_score) as score_count,
   count(nullif(vpn_suspected, 0)) as vpn_suspected,
@@ -97,7 +97,7 @@ select count(*) as sessions,
     select count(*)
     from events
     where occurred_at >= :begins_at and occurred_at < :until) as events
-from visits
+from cut_sessions
 """
 
 

@@ -23,8 +23,8 @@ from .filtered_events import (
     ALL_VIEWS_OF_DAYS,
     CODE,
     CODES_OF_SESSION,
-    PAGE_IDS,
     SORTED_OWN_VIEWS,
+    VIEW_FACTOR,
     other_views_statement,
     own_views,
 )
@@ -88,7 +88,7 @@ class Views:
         """
         self.codes.update(codes)
         if day is not None:
-            further_views = sum(code // PAGE_IDS for code in codes if code >= PAGE_IDS)
+            further_views = sum(code // VIEW_FACTOR for code in codes if code >= VIEW_FACTOR)
             self.days[day] += self.sign * (len(codes) + further_views)
 
     def most_viewed(self, db: Database, limit: int, keys: Iterable[str] | None) -> Rows:
@@ -97,7 +97,7 @@ class Views:
         :param keys: the pages to return; None for all.
         """
         for code, count in self.codes.items():
-            more, page_id = divmod(code, PAGE_IDS)
+            more, page_id = divmod(code, VIEW_FACTOR)
             self.views[page_id] += self.sign * (more + 1) * count
             self.sessions[page_id] += self.sign * count
         self.codes.clear()
@@ -324,7 +324,7 @@ def _add_own_views(db: Database, matching: Matching, views: Views, condition: st
 
 
 def _add_other_views(db: Database, matching: Matching, views: Views) -> None:
-    other = other_views_statement(matching.condition, is_cut=matching.period.cut_at is not None)
+    other = other_views_statement(matching.condition, is_cut=matching.period.cut_begins_at is not None)
     for row in db.tuples(other, **matching.parameters):
         views.add(*row)
 

@@ -45,7 +45,7 @@ OTHER_EVENTS_OF_CUT_DAY: Final = f"""
   union all
   select count(*)
   from events
-  where occurred_at >= :cut_at and occurred_at < :ends_at and session_id in ({SESSIONS_OF_CUT_DAY})"""
+  where occurred_at >= :cut_begins_at and occurred_at < :ends_at and session_id in ({SESSIONS_OF_CUT_DAY})"""
 
 # A session is counted once for each page: on the day on which the session began if it viewed the page on that day,
 # otherwise on the first day with a view. Purged views do not count.
@@ -68,9 +68,9 @@ from (
 cross join session_pages as p
 where p.session_id = s.session_id and p.day = s.day and p.views > p.archived"""
 # The code of a row `p` of session_pages, one number for the page and its views: the id of the page, which is less than
-# PAGE_IDS, plus PAGE_IDS for each view of the row after the first one.
-PAGE_IDS: Final = 1 << 32
-CODE: Final = f"p.page_id + (p.views - p.archived - 1) * {PAGE_IDS}"
+# VIEW_FACTOR, plus VIEW_FACTOR for each view of the row after the first one.
+VIEW_FACTOR: Final = 1 << 32
+CODE: Final = f"p.page_id + (p.views - p.archived - 1) * {VIEW_FACTOR}"
 # The codes of the page views of a session `s`, as in OWN_VIEWS, separated by commas.
 CODES_OF_SESSION: Final = f"""case when s.day <= :last then (
     select group_concat({CODE})
@@ -147,7 +147,7 @@ VIEWS_OF_CUT_DAY: Final = f"""
     from events as v
     cross join counted_events as e
     cross join pages
-    where v.occurred_at >= :cut_at and v.occurred_at < :ends_at and v.event_type = 'page_view'
+    where v.occurred_at >= :cut_begins_at and v.occurred_at < :ends_at and v.event_type = 'page_view'
       and v.session_id in ({SESSIONS_OF_CUT_DAY})
       and e.event_id = v.event_id and pages.page = e.page
     group by v.session_id, page_id) as cut
@@ -208,7 +208,7 @@ JOINED_VIEWS_OF_CUT_DAY: Final = """
     select session_id, page_id, day, count(*)
     from counted_events
     join pages using (page)
-    where occurred_at >= :cut_at and occurred_at < :ends_at
+    where occurred_at >= :cut_begins_at and occurred_at < :ends_at
     group by session_id, page_id, day"""
 
 

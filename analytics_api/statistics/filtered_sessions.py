@@ -233,11 +233,11 @@ from (
 
 
 def _views(db: Database, matching: Matching) -> str:
-    return views_statement(db, matching.condition, is_cut=matching.period.cut_at is not None)
+    return views_statement(db, matching.condition, is_cut=matching.period.cut_begins_at is not None)
 
 
 def _other_events(db: Database, matching: Matching) -> str:
-    return other_events_statement(db, matching.condition, is_cut=matching.period.cut_at is not None)
+    return other_events_statement(db, matching.condition, is_cut=matching.period.cut_begins_at is not None)
 
 
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:

@@ -35,7 +35,7 @@ MAX_SESSIONS: Final = 200_000
 MAX_IDS: Final = 500_000  # one string of more ids would need more than about 100 MB
 # If all sessions are more than this many times the sessions of the range, the views of each session in the range are
 # searched, which takes less time than reading all views.
-MAX_SIZE_OF_ALL: Final = 8
+MAX_SESSION_RATIO: Final = 8
 # Reads the sessions that began in the range or have events in the range, but only those that have events on another day
 # than the day on which they began. Returns the first and the last day on which these sessions began or have events, or
 # nulls if there are no such sessions.
@@ -52,7 +52,7 @@ where session_id in (
   from others
   where day between :first and :last_day or first_day between :first and :last_day)
 """
-SIZE = """
+SESSION_NUMBERS = """
 select (select coalesce(max(day), 0) from session_facts), coalesce(sum(sessions), 0),
   coalesce((select sessions from day_counts where day = -1), 0)
 from day_counts
@@ -123,12 +123,12 @@ def find_matching(db: Database, range_: DayRange | None, filters: Filters | None
 def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
     if not db.stores_facts:
         return Matching(conditions, conditions.to_sql(), period, IN_INSTANTS, by_columns=False)
-    [[newest_day, sessions, all_sessions]] = db.tuples(SIZE, **period.parameters())
+    [[newest_day, sessions, all_sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
     in_range = IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS
-    if period.cut_at is not None:
+    if period.cut_begins_at is not None:
         in_range += " and s.started_at < :ends_at"
     by_columns = sessions <= MAX_SESSIONS
-    name = _choose_filter(conditions, reads_views=all_sessions <= MAX_SIZE_OF_ALL * sessions) if by_columns else None
+    name = _choose_filter(conditions, reads_views=all_sessions <= MAX_SESSION_RATIO * sessions) if by_columns else None
     event_period = _find_event_period(db, period) if conditions.events or name else {}
     condition = conditions.to_sql(IN_EVENT_PERIOD)
     matching = Matching(conditions, condition, period, in_range, by_columns, event_period)

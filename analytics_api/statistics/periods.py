@@ -39,20 +39,20 @@ class Period(NamedTuple):
 
     :param first: the first whole day.
     :param last: the last whole day.
-    :param cut_at: None if all days are whole. Otherwise, the range ends within the day after `last`, the cut day.
-        `cut_at` is the instant at which the cut day begins, and `ends_at` is an instant within it.
+    :param cut_begins_at: None if all days are whole. Otherwise, the range ends within the day after `last`, the cut
+        day. `cut_begins_at` is the instant at which the cut day begins, and `ends_at` is an instant within it.
     """
 
     begins_at: int
     ends_at: int
     first: int
     last: int
-    cut_at: int | None = None
+    cut_begins_at: int | None = None
 
     @property
     def last_day(self) -> int:
         """The last day, even if it is not whole."""
-        return self.last if self.cut_at is None else self.last + 1
+        return self.last if self.cut_begins_at is None else self.last + 1
 
     def parameters(self) -> dict[str, int | None]:
         """Return the fields and `last_day` as statement parameters."""

@@ -143,7 +143,7 @@ class Snapshot:
         )
         return statistics
 
-    def measure(self, listed: Statistics) -> float:
+    def calibrate(self, listed: Statistics) -> float:
         """Save and return the number of objects per session, for a provider that counts only objects.
 
         :param listed: the statistics from a listing of the same storage.

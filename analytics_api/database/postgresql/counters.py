@@ -220,7 +220,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
             _raise_sequences(statements)  # so that new pages do not get the ids of archived pages
             _run(statements, FILL_PAGES)
         elif counter.name in ARCHIVING_COUNTERS:
-            _fill_days(statements, counter)
+            _fill_archiving_counter(statements, counter)
         else:
             columns = ", ".join(counter.columns)
             statements.execute(f"delete from {counter.table}")
@@ -238,7 +238,7 @@ def _run(statements: Statements, sqls: tuple[str, ...]) -> None:
         statements.execute(sql)
 
 
-def _fill_days(statements: Statements, counter: Counter) -> None:
+def _fill_archiving_counter(statements: Statements, counter: Counter) -> None:
     """Fill a counter whose view reads the archived counts from the counter itself.
 
     The table is not truncated, because a transaction whose snapshot is older than the rebuild would then see it empty.

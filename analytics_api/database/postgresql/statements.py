@@ -80,7 +80,7 @@ class Statements:
         self.connection = connection
         self.is_in_pipeline = is_in_pipeline
         self._parts: list[tuple[str, dict[str, Any]]] | None = None  # the statements of `together`
-        self._has_met_keys = False  # whether a row of an earlier `insert` existed already
+        self._has_found_existing_keys = False  # whether a row of an earlier `insert` existed already
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         return self._execute(sql, params).fetchall()
@@ -160,7 +160,7 @@ class Statements:
             )
         has_key = on_conflict != "error" and set(PRIMARY_KEYS[table].split(", ")).issubset(columns)
         try:
-            if has_key and self._has_met_keys:
+            if has_key and self._has_found_existing_keys:
                 return self._merge(table, names, rows, on_conflict)
             if has_key and not isinstance(rows, Sequence):
                 rows = list(rows)
@@ -170,7 +170,7 @@ class Statements:
             except errors.UniqueViolation:
                 if not has_key:
                     raise
-                self._has_met_keys = True  # the keys of later rows probably exist, too
+                self._has_found_existing_keys = True  # the keys of later rows probably exist, too
                 return self._merge(table, names, rows, on_conflict)
         except ROW_ERRORS as error:
             raise RowError(first_line(error)) from error

@@ -75,7 +75,7 @@ alter index if exists leads_in_stage_by_name rename to leads_in_status_by_name;
 # Older versions accepted any integer from 0 as a timestamp, so trackers may have written seconds.
 INSTANTS = {"sessions": "started_at", "events": "occurred_at"}
 
-DOTALL = re.MULTILINE | re.DOTALL
+MULTILINE_DOTALL = re.MULTILINE | re.DOTALL
 
 DATES = {"leads": "enquiry_datetime", "lead_submissions": "submitted_at"}
 
@@ -145,7 +145,9 @@ def _migrate(statements: Statements, name: str, on_progress: Callable[[str], obj
 
 def _add_columns(statements: Statements) -> None:
     """Add missing columns to the tables. An older version did not have them, or another program dropped them."""
-    for table, body in re.findall(r"^create (?:unlogged )?table if not exists (\w+) \((.*?)^\)", read_ddl(), DOTALL):
+    for table, body in re.findall(
+        r"^create (?:unlogged )?table if not exists (\w+) \((.*?)^\)", read_ddl(), MULTILINE_DOTALL
+    ):
         for item in split_definitions(body):
             if not item.startswith(("constraint ", "primary key ", "check ", "unique ")):
                 statements.execute(f"alter table if exists {table} add column if not exists {item}")
@@ -189,7 +191,7 @@ def _convert_dates(statements: Statements, table: str, column: str) -> Iterator[
 def _add_constraints(statements: Statements) -> None:
     """Add the named check constraints of the DDL file to the base tables. Replace existing ones."""
     for table in BASE_TABLES:
-        [body] = re.findall(rf"^create table if not exists {table} \((.*?)^\);", read_ddl(), DOTALL)
+        [body] = re.findall(rf"^create table if not exists {table} \((.*?)^\);", read_ddl(), MULTILINE_DOTALL)
         for constraint, check in CONSTRAINT.findall(body):
             statements.execute(f"alter table {table} drop constraint if exists {constraint}")
             statements.execute(f"alter table {table} add constraint {constraint} {check}")

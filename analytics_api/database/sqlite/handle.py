@@ -35,7 +35,7 @@ class Handle:
         connection.set_progress_handler(deadline.is_over, STEPS_PER_CHECK)
         self.statements = Statements(connection, deadline)
         self.responses: dict[Any, Any] = {}
-        self.version = 0  # SQLite's data_version for the cached `responses`
+        self.data_version = 0  # for the cached `responses`
         self.file = file
         self.wal_files = identify_wal_files(path)
         self.checked_at = 0.0
@@ -70,16 +70,16 @@ class Handle:
             return {}
         # data_version changes when another connection of any process commits (https://sqlite.org/pragma.html).
         [(version,)] = connection.execute("pragma data_version").fetchall()
-        if version != self.version:
+        if version != self.data_version:
             self.responses = {}
-            self.version = version
+            self.data_version = version
         return self.responses
 
     def is_written(self) -> bool:
         """Return whether the database was written since the last call. The first call returns True."""
-        former = self.version
+        former = self.data_version
         self.response_cache()
-        return self.version != former
+        return self.data_version != former
 
 
 class Handles:

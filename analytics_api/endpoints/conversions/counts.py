@@ -55,7 +55,7 @@ class Conversion(_Conversion, total=False):
 
 
 @dataclass
-class Leads:
+class LeadCounts:
     """The leads with one key.
 
     :param to_lead: the durations from the first session to the enquiry, in milliseconds.

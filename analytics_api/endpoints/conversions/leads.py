@@ -9,7 +9,7 @@ from typing import Any, Final
 from ...statistics.matching import Matching
 from ...values.calendar import DAY_MS, interval_first
 from ...values.timestamps import FIRST_TIMESTAMP
-from .counts import ALL, NONE, UNKNOWN, Leads, Request
+from .counts import ALL, NONE, UNKNOWN, LeadCounts, Request
 
 # The day of the enquiry in the site's time zone. Before 1970, the first offset applies. A division rounds negative
 # numbers up, so a million days are added before the division and subtracted after it.
@@ -20,14 +20,16 @@ CROSS_JOIN: Final = "\ncross join "
 YEAR_1: Final = FIRST_TIMESTAMP + DAY_MS
 
 
-def read_leads(request: Request, since: int | None, before: int | None, matching: Matching | None) -> dict[Any, Leads]:
+def read_leads(
+    request: Request, since: int | None, before: int | None, matching: Matching | None
+) -> dict[Any, LeadCounts]:
     """Return the leads of each key. For days, weeks and months, the key is the first day of the interval."""
     params: dict[str, Any] = {
         **(matching.conditions.values if matching else {}),
         **({} if since is None else {"since": since}),
         **({} if before is None else {"before": before}),
     }
-    groups: dict[Any, Leads] = defaultdict(Leads)
+    groups: dict[Any, LeadCounts] = defaultdict(LeadCounts)
     for key, *counts in request.db.tuples(leads_statement(request, params.keys(), matching), **params):
         known = UNKNOWN if key is None else key
         groups[interval_first(key, request.interval) if request.interval else known].add(*counts)

@@ -15,9 +15,19 @@ from ...statistics.ranges import Days, check_interval_count, list_intervals, res
 from ...statistics.session_filters import Filters
 from ...values.calendar import ALL_TIME, DayRange, iso_date
 from ...values.compared_days import Comparison
-from .counts import ATTRIBUTIONS, BY, Attribution, By, Conversion, ConversionCounts, EarlierConversion, Leads, Request
+from .counts import (
+    ATTRIBUTIONS,
+    BY,
+    Attribution,
+    By,
+    Conversion,
+    ConversionCounts,
+    EarlierConversion,
+    LeadCounts,
+    Request,
+)
 from .leads import read_leads
-from .sessions import count_days, count_earlier_days, count_earlier_sessions, count_sessions
+from .sessions import count_by_interval, count_earlier_by_interval, count_earlier_sessions, count_sessions
 
 
 def conversions(
@@ -58,7 +68,7 @@ def conversions(
     leads = read_leads(request, *find_bounds(ctx.db, range_, None), matching)
     if request.interval:
         bounds = (range_ or ALL_TIME).bounds
-        sessions: Mapping[Any, int] = count_days(request, bounds, matching)
+        sessions: Mapping[Any, int] = count_by_interval(request, bounds, matching)
         keys: Sequence[Any] = sorted(leads.keys() | sessions.keys())
     else:
         sessions = {} if by == "project" else count_sessions(request, range_, limit, leads, matching)
@@ -74,13 +84,15 @@ def conversions(
     return rows
 
 
-def _row(request: Request, key: Any, leads: Mapping[Any, Leads], sessions: Mapping[Any, int]) -> Conversion:
+def _row(request: Request, key: Any, leads: Mapping[Any, LeadCounts], sessions: Mapping[Any, int]) -> Conversion:
     label = iso_date(key) if request.interval else key
     return cast(Conversion, {request.by: label, **_describe(request, key, leads, sessions)})
 
 
-def _describe(request: Request, key: Any, leads: Mapping[Any, Leads], sessions: Mapping[Any, int]) -> ConversionCounts:
-    return leads.get(key, Leads()).describe(None if request.by == "project" else sessions.get(key, 0))
+def _describe(
+    request: Request, key: Any, leads: Mapping[Any, LeadCounts], sessions: Mapping[Any, int]
+) -> ConversionCounts:
+    return leads.get(key, LeadCounts()).describe(None if request.by == "project" else sessions.get(key, 0))
 
 
 def _add_previous(
@@ -91,16 +103,16 @@ def _add_previous(
     earlier: EarlierRange,
     matching: Matching | None,
 ) -> None:
-    before = matching and earlier.match(request.db, matching)
+    earlier_matching = matching and earlier.match(request.db, matching)
     bounds = find_bounds(request.db, DayRange(earlier.first, earlier.last_counted), earlier.until)
-    leads = read_leads(request, *bounds, before)
+    leads = read_leads(request, *bounds, earlier_matching)
     sessions: Mapping[Any, int]
     if not request.interval:
-        sessions = count_earlier_sessions(request, earlier, before, keys)
+        sessions = count_earlier_sessions(request, earlier, earlier_matching, keys)
         for row, key in zip(rows, keys):
             row["previous"] = cast(EarlierConversion, _describe(request, key, leads, sessions))
         return
-    sessions = count_earlier_days(request, earlier, before)
+    sessions = count_earlier_by_interval(request, earlier, earlier_matching)
     corresponding = _pair_intervals(request, range_, earlier)
     for row, key in zip(rows, keys):
         begin = corresponding.get(key)

@@ -38,7 +38,7 @@ where started_at >= :begins_at and started_at < :until
 """
 
 
-def count_days(request: Request, bounds: Mapping[str, int], matching: Matching | None) -> dict[int, int]:
+def count_by_interval(request: Request, bounds: Mapping[str, int], matching: Matching | None) -> dict[int, int]:
     """Return the number of sessions of each interval by its first day."""
     assert request.interval
     counts: dict[int, int] = defaultdict(int)
@@ -53,8 +53,8 @@ def _read_days(request: Request, bounds: Mapping[str, int], matching: Matching |
     return request.db.tuples(SESSIONS_OF_DAYS, **bounds)
 
 
-def count_earlier_days(request: Request, earlier: EarlierRange, matching: Matching | None) -> dict[int, int]:
-    counts = count_days(request, earlier.whole_days, matching)
+def count_earlier_by_interval(request: Request, earlier: EarlierRange, matching: Matching | None) -> dict[int, int]:
+    counts = count_by_interval(request, earlier.whole_days, matching)
     if earlier.has_cut_day and matching is None:
         assert request.interval
         counts[interval_first(earlier.last_counted, request.interval)] += _count_cut_day(request, earlier)

@@ -227,13 +227,13 @@ class Search:
     def total(self) -> int:
         """The number of leads that match the term and the status."""
         if self.filter in ("all", "status"):
-            return self.candidates
+            return self.leads_in_status
         if self.filter == "indexed in status" and self._is_frequent():
             return self._number(COUNT_FREQUENT, "total")
         return self._number(COUNTS[self.filter], "total")
 
     @cached_property
-    def candidates(self) -> int:
+    def leads_in_status(self) -> int:
         """The number of leads that match the status, whether or not they match the term."""
         return self._number(COUNT_BY_STATUS, "total")
 
@@ -242,7 +242,7 @@ class Search:
 
         COUNT_FREQUENT is then up to 3.6 times as fast as the statement in COUNTS.
         """
-        limit = self.candidates // OVERSAMPLING + 1
+        limit = self.leads_in_status // OVERSAMPLING + 1
         return self._number(COUNT_UP_TO, "matches", match_limit=limit) == limit
 
     def _number(self, sql: str, column: str, **params: int) -> int:
@@ -320,7 +320,7 @@ def filter_next(search: Search) -> Page | None:
     target = OVERSAMPLING * (offset + rows)
     if target >= search.total:
         return None
-    read_count = target * search.candidates // search.total
+    read_count = target * search.leads_in_status // search.total
     if read_count >= search.total:  # sorting all matches reads fewer rows
         return None
     name = "status" if params["status"] else "all"
