@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from . import data, machine, report
-from .findings import whole
+from .findings import parse_number
 
 PARTS = (
     "functions",
@@ -34,7 +34,7 @@ PARTS = (
 
 
 def numbers(text):
-    return sorted({whole(one) for one in text.split(",") if one})
+    return sorted({parse_number(one) for one in text.split(",") if one})
 
 
 def parts(text):

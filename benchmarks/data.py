@@ -12,7 +12,7 @@ from analytics_api import open_database
 from analytics_api.maintenance import demo
 
 from . import plain
-from .findings import short
+from .findings import abbreviate
 from .machine import ROOT
 
 CACHE = ROOT / ".cache" / "bench"
@@ -39,7 +39,7 @@ class Visits:
 
     @property
     def name(self):
-        return f"events-{short(self.events)}" + (f"-pages-{short(self.pages)}" if self.pages else "")
+        return f"events-{abbreviate(self.events)}" + (f"-pages-{abbreviate(self.pages)}" if self.pages else "")
 
     def batches(self):
         plan = demo.Plan(NOW, sessions=self.events // EVENTS_A_SESSION)
@@ -62,7 +62,7 @@ class Enquiries:
 
     @property
     def name(self):
-        return f"leads-{short(self.leads)}"
+        return f"leads-{abbreviate(self.leads)}"
 
     def batches(self):
         plan = demo.Plan(NOW, sessions=self.leads, leads=self.leads)
@@ -80,7 +80,7 @@ class Customers:
 
     @property
     def name(self):
-        return f"customers-{short(self.sessions)}-{short(self.leads)}"
+        return f"customers-{abbreviate(self.sessions)}-{abbreviate(self.leads)}"
 
     def batches(self):
         plan = demo.Plan(NOW, sessions=self.sessions, leads=self.leads, days=730)

@@ -3,7 +3,7 @@
 from html import escape
 from math import ceil, floor, log10
 
-from .findings import short
+from .findings import abbreviate
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 200, 40, 50
@@ -27,7 +27,7 @@ def _lines(plot):
     up = _Axis([y for _, y in points] + ([] if plot.kind == "log" else [0]), HEIGHT - BOTTOM, TOP, plot.kind == "log")
     for mark in across.marks:
         yield _line(across(mark), TOP, across(mark), HEIGHT - BOTTOM)
-        yield _text(across(mark), HEIGHT - BOTTOM + 18, short(mark), "middle")
+        yield _text(across(mark), HEIGHT - BOTTOM + 18, abbreviate(mark), "middle")
     for mark in up.marks:
         yield _line(LEFT, up(mark), WIDTH - RIGHT, up(mark))
         yield _text(LEFT - 6, up(mark) + 4, _label(mark, plot.y), "end")
@@ -96,7 +96,7 @@ def _text(x, y, text, anchor):
 
 def _label(mark, unit):
     if unit != "seconds":
-        return short(mark)
+        return abbreviate(mark)
     return next(
         f"{mark / size:g} {name}" for size, name in ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (0, "")) if mark >= size
     )

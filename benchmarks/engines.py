@@ -15,7 +15,7 @@ from analytics_api import open_database
 from analytics_api.context import Context
 
 from . import data
-from .findings import Claim, Findings, Table, short
+from .findings import Claim, Findings, Table, abbreviate
 from .functions import QUESTIONS, same
 from .machine import ROOT
 from .timing import MOST_CALLS, ROUNDS, Timings, timed
@@ -58,10 +58,10 @@ def measure(options):
     for name, (_, _, bar) in QUESTIONS.items():
         figures = [timings[name].figure(library) for library in LIBRARIES]
         rows.append([name, *figures, timings[name].ratio(*reversed(LIBRARIES))])
-        at = "" if size == JUDGED else f"at {short(size)} events"
+        at = "" if size == JUDGED else f"at {abbreviate(size)} events"
         findings.claims.append(Claim(f"{name}, SQLite {versions['pysqlite3']}", bar, figures[1], scale=at))
     head = ["", *(f"SQLite {versions[library]}" for library in LIBRARIES), "newest / linked"]
-    findings.tables.append(Table(f"A call at {short(size)} events", head, rows))
+    findings.tables.append(Table(f"A call at {abbreviate(size)} events", head, rows))
     findings.tables += postgresql(size // data.EVENTS_A_SESSION)
     return findings
 

@@ -86,15 +86,15 @@ class Findings:
         )
 
 
-def short(number):
-    """Format 20_000 as `20k`, 2_000_000 as `2M`."""
+def abbreviate(number):
+    """Return 20_000 as `20k`, 2_000_000 as `2M`."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if number >= size:
             return f"{number / size:g}{letter}"
     return f"{number:g}"
 
 
-def whole(text):
+def parse_number(text):
     """Parse `20k` as 20_000.
 
     :raises ValueError: the text has another format.

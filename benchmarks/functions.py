@@ -18,7 +18,7 @@ from analytics_api.endpoints.sessions import daily
 from analytics_api.endpoints.sources import sources
 
 from . import data, plain
-from .findings import Claim, Findings, Plot, Table, short
+from .findings import Claim, Findings, Plot, Table, abbreviate
 from .timing import side_by_side
 
 KEY = "a-key-for-the-benchmark"
@@ -87,36 +87,38 @@ def measure(options):
 
 def report(findings, timings, sets, many):
     largest = data.Visits(many.events)
-    at = "" if largest.events == JUDGED else f"at {short(largest.events)} events"
+    at = "" if largest.events == JUDGED else f"at {abbreviate(largest.events)} events"
     ends = (
         ""
         if (sets[0].events, sets[-1].events) == (LEAST, GREATEST)
-        else f"{short(sets[0].events)} to {short(sets[-1].events)} events"
+        else f"{abbreviate(sets[0].events)} to {abbreviate(sets[-1].events)} events"
     )
     rows, growth = [], []
     for name, (_, _, bar) in QUESTIONS.items():
         timing = timings[name]
         figure = timing.figure(("ours", largest))
-        findings.claims.append(Claim(f"{name}, {short(JUDGED)} events", bar, figure, scale=at))
+        findings.claims.append(Claim(f"{name}, {abbreviate(JUDGED)} events", bar, figure, scale=at))
         times = timing.ratio(("plain", largest), ("ours", largest))
         rows.append([name, figure, timing.figure(("plain", largest)), times])
         ratio = timing.ratio(("ours", sets[-1]), ("ours", sets[0]))
-        findings.claims.append(Claim(f"{name}, {short(LEAST)} to {short(GREATEST)} events", 1.3, ratio, scale=ends))
+        findings.claims.append(
+            Claim(f"{name}, {abbreviate(LEAST)} to {abbreviate(GREATEST)} events", 1.3, ratio, scale=ends)
+        )
         growth.append([name, *(timing.figure(("ours", one)) for one in sets), ratio])
     ratio = timings["pages top"].ratio(("ours", many), ("ours", largest))
     findings.claims.append(Claim("pages top, 400 to 1M distinct pages", 1.5, ratio, scale=at))
     growth.append(
         [
-            f"pages top of {short(many.pages)} pages",
+            f"pages top of {abbreviate(many.pages)} pages",
             *("" for _ in sets[1:]),
             timings["pages top"].figure(("ours", many)),
             ratio,
         ]
     )
     findings.tables.append(
-        Table(f"A call at {short(largest.events)} events", ["", "ours", "plain SQL", "plain / ours"], rows)
+        Table(f"A call at {abbreviate(largest.events)} events", ["", "ours", "plain SQL", "plain / ours"], rows)
     )
-    head = ["", *(f"{short(one.events)} events" for one in sets), "largest / smallest"]
+    head = ["", *(f"{abbreviate(one.events)} events" for one in sets), "largest / smallest"]
     findings.tables.append(Table("This API with growing data", head, growth))
 
 
@@ -139,7 +141,7 @@ def calls(findings, database, events):
     timings = side_by_side({(way, path): partial(way, path) for path in CALLS for way in (uncached, again)})
     for path, bar in CALLS.items():
         if bar:
-            at = "" if events == JUDGED else f"at {short(events)} events"
+            at = "" if events == JUDGED else f"at {abbreviate(events)} events"
             findings.claims.append(Claim(f"whole WSGI call, {path}", bar, timings.figure((uncached, path)), scale=at))
     rows = [[f"`GET {path}`", timings.figure((uncached, path)), timings.figure((again, path))] for path in CALLS]
     head = ["", "key, route, query, JSON", "cached response"]

@@ -17,7 +17,7 @@ from analytics_api.context import Context
 from analytics_api.endpoints.leads import LIST_ORDERS, STATUSES, detail, list_leads, update_status
 
 from . import data, plain
-from .findings import Claim, Figure, Findings, Plot, Table, short
+from .findings import Claim, Figure, Findings, Plot, Table, abbreviate
 from .functions import same
 from .machine import ROOT
 from .timing import side_by_side
@@ -56,7 +56,7 @@ def measure(options):
             contexts[size] = Context(opened.enter_context(open_database(data.ours(one)).closing()), None, data.NOW)
             connections[size] = opened.enter_context(closing(sqlite3.connect(data.theirs(one))))
         largest = options.leads[-1]
-        at = "" if largest == JUDGED else f"at {short(largest)} leads"
+        at = "" if largest == JUDGED else f"at {abbreviate(largest)} leads"
         in_list_batches(findings, contexts[largest], connections[largest], largest, at)
         sizes(findings, contexts, connections)
         searches(findings, contexts[largest], connections[largest], largest, at)
@@ -104,12 +104,12 @@ def in_list_batches(findings, ctx, connection, leads, at):
     shallow = [what for what in queries if what[2] in (1, PAGES)]
     findings.claims += [
         Claim(f"leads, any order and status, page 1 to {PAGES}", 1e-3, worst(shallow), scale=at),
-        Claim(f"leads, any order, offset {short(JUDGED // 2)}", 30e-3, worst(deep), scale=at),
-        Claim(f"leads, any order, the same {short(JUDGED // 2)} deep by cursor", 1e-3, worst(behind), scale=at),
+        Claim(f"leads, any order, offset {abbreviate(JUDGED // 2)}", 30e-3, worst(deep), scale=at),
+        Claim(f"leads, any order, the same {abbreviate(JUDGED // 2)} deep by cursor", 1e-3, worst(behind), scale=at),
     ]
     findings.tables.append(
         Table(
-            f"A page of {short(leads)} leads, the slowest of all statuses",
+            f"A page of {abbreviate(leads)} leads, the slowest of all statuses",
             ["order", "page 1", f"page {PAGES}", f"offset {halfway:,}", "there by cursor"],
             [[sort, *(worst(pages(sort, number)) for number in (1, PAGES, "deep", "cursor"))] for sort in LIST_ORDERS],
         )
@@ -137,7 +137,7 @@ def sizes(findings, contexts, connections):
     findings.tables.append(
         Table(
             "The first page with growing data",
-            ["", *(f"{short(size)} leads" for size in contexts)],
+            ["", *(f"{abbreviate(size)} leads" for size in contexts)],
             [[name, *(timings.figure((name, size)) for size in contexts)] for name in names],
         )
     )
@@ -170,7 +170,7 @@ def searches(findings, ctx, connection, leads, at):
         ratio = timings.ratio(("plain", name), ("ours", name))
         rows.append([f"`{needle}`, {counts[name]:,} found", first_time, again, timings.figure(("plain", name)), ratio])
     head = ["", "the first time", "again", "plain SQL", "plain / ours"]
-    findings.tables.append(Table(f"Search in {short(leads)} leads, with the total", head, rows))
+    findings.tables.append(Table(f"Search in {abbreviate(leads)} leads, with the total", head, rows))
 
 
 def first(path, needle):
@@ -223,7 +223,7 @@ def singles(findings, ctx, connection, leads, at):
     findings.claims += [Claim(name, 0.1e-3, matches.figure(name), scale=at) for name in matches.rounds]
     rows += [[name, matches.figure(name)] for name in matches.rounds]
     rows += [[name, taken.figure(name)] for taken in (settled, durable) for name in taken.rounds]
-    findings.tables.append(Table(f"One of {short(leads)} leads", ["", "a call"], rows))
+    findings.tables.append(Table(f"One of {abbreviate(leads)} leads", ["", "a call"], rows))
 
 
 def match_subjects(database, connection):

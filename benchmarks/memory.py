@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 
 from . import data
-from .findings import Claim, Figure, Findings, Plot, Table, short
+from .findings import Claim, Figure, Findings, Plot, Table, abbreviate
 from .serving import load, needed, running, serve
 
 REQUESTS = 100_000
@@ -24,8 +24,9 @@ def measure(options):
     findings = Findings(
         "Memory",
         [
-            f"Resident memory of one worker with four threads, over {short(size)} events, with all kinds of requests "
-            f"in turn. The growth is the memory at the end, divided by the memory after {FULL:.0%} of the requests."
+            f"Resident memory of one worker with four threads, over {abbreviate(size)} events, with all kinds of "
+            "requests in turn. The growth is the memory at the end, divided by the memory after "
+            f"{FULL:.0%} of the requests."
         ],
     )
     with running(serve(workers=1), data.Visits(size)) as server:
@@ -41,9 +42,9 @@ def measure(options):
     last = settled[-max(1, len(settled) // 5) :]
     most = Figure(max(settled), max(settled), max(settled), "MB")
     growth = Figure.of([median(last) / settled[0]], "x")
-    at = "" if size == JUDGED else f"at {short(size)} events"
+    at = "" if size == JUDGED else f"at {abbreviate(size)} events"
     findings.claims += [
-        Claim(f"memory of a worker over {short(REQUESTS)} requests", 60, most, scale=at),
+        Claim(f"memory of a worker over {abbreviate(REQUESTS)} requests", 60, most, scale=at),
         Claim("its growth after the first fifth", 1.05, growth, scale=at),
     ]
     marks = sizes[:: max(1, len(sizes) // 10)]

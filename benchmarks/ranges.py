@@ -28,7 +28,7 @@ from analytics_api.database import SQLite
 from analytics_api.maintenance import demo
 
 from .data import NOW
-from .findings import Claim, Figure, Findings, Table, short
+from .findings import Claim, Figure, Findings, Table, abbreviate
 from .functions import KEY, same
 from .machine import ROOT
 
@@ -286,7 +286,7 @@ def measure_engine(engine):
     figures = {}
     for name, figure in growing(here):
         figures.setdefault(name, []).append(figure)
-    size = short(before)
+    size = abbreviate(before)
     rows = [[name, *pair, ratio(pair)] for name, pair in figures.items()]
     tables.append(Table("30 days with 20k events", ["", "alone", f"after {size} events", "ratio"], rows))
     claims += [Claim(f"{engine}: {name}, 30 days after {size} events", 1.5, row) for name, _, _, row in rows]

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from . import data
 from .apps import REQUESTS
-from .findings import Claim, Figure, Findings, Plot, Table, short
+from .findings import Claim, Figure, Findings, Plot, Table, abbreviate
 from .functions import same
 from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn, wait_until_idle
 
@@ -32,12 +32,12 @@ AGAINST_FLASK = {"gunicorn sync": "Flask, gunicorn sync", "granian": "Flask, gra
 def measure(options):
     needed()
     size = max(size for size in options.sizes if size <= JUDGED or size == min(options.sizes))
-    visits, at = data.Visits(size), "" if size == JUDGED else f"at {short(size)} events"
+    visits, at = data.Visits(size), "" if size == JUDGED else f"at {abbreviate(size)} events"
     findings = Findings(
         "Over HTTP",
         [
             f"{WORKERS} workers each; `wrk` runs on the same machine with {CONNECTIONS} connections; "
-            f"{short(size)} events. The empty application sends the same bytes as this API. "
+            f"{abbreviate(size)} events. The empty application sends the same bytes as this API. "
             "gunicorn's sync workers close each connection, other workers keep it open. Datasette runs canned queries.",
             "The database is not written, so this API sends cached responses. With gunicorn sync it is also measured "
             "without cached responses, as if something were written before every request.",

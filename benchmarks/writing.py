@@ -15,7 +15,7 @@ from analytics_api import open_database
 from analytics_api.maintenance import demo
 
 from . import data
-from .findings import Claim, Figure, Findings, Plot, Table, short
+from .findings import Claim, Figure, Findings, Plot, Table, abbreviate
 from .functions import same
 
 SESSIONS_A_TRANSACTION = 100
@@ -33,7 +33,7 @@ def measure(options):
     )
     triggers(findings, options.sizes)
     size = max(size for size in options.sizes if size <= JUDGED or size == min(options.sizes))
-    bulk(findings, size, "" if size == JUDGED else f"at {short(size)} events")
+    bulk(findings, size, "" if size == JUDGED else f"at {abbreviate(size)} events")
     return findings
 
 
@@ -90,25 +90,35 @@ def triggers(findings, sizes):
         return Figure.of([a / b for a, b in zip(rates[one, "rows"], rates[other, "rows"])], "x")
 
     small, large = (sizes[0], "with counters"), (sizes[-1], "with counters")
-    at = "" if bare == JUDGED else f"at {short(bare)} events"
-    ends = "" if (sizes[0], sizes[-1]) == (LEAST, GREATEST) else f"{short(sizes[0])} to {short(sizes[-1])} events"
+    at = "" if bare == JUDGED else f"at {abbreviate(bare)} events"
+    ends = (
+        ""
+        if (sizes[0], sizes[-1]) == (LEAST, GREATEST)
+        else f"{abbreviate(sizes[0])} to {abbreviate(sizes[-1])} events"
+    )
     judged = (bare, "with counters")
     findings.claims += [
         Claim("events written", 60_000, Figure.of(rates[judged, "events"], "/s"), True, at),
         Claim("sessions written", 20_000, Figure.of(rates[judged, "sessions"], "/s"), True, at),
-        Claim(f"write rate, {short(GREATEST)} against {short(LEAST)} events", 0.7, ratio(large, small), True, ends),
+        Claim(
+            f"write rate, {abbreviate(GREATEST)} against {abbreviate(LEAST)} events",
+            0.7,
+            ratio(large, small),
+            True,
+            ends,
+        ),
     ]
     findings.tables.append(
         Table(
             "With triggers, including commit and sync",
             ["", "events", "sessions", "both", "both, to the smallest", "both, over all transactions"],
             [
-                [f"{short(size)} events, {how}"]
+                [f"{abbreviate(size)} events, {how}"]
                 + [Figure.of(rates[(size, how), what], "/s") for what in ("events", "sessions", "rows")]
                 + [ratio((size, how), small), f"{rows[size, how] / seconds[size, how]:,.0f}/s"]
                 for size, how in subjects
             ]
-            + [[f"{short(bare)} events, with / without", "", "", "", ratio(judged, (bare, "without")), ""]],
+            + [[f"{abbreviate(bare)} events, with / without", "", "", "", ratio(judged, (bare, "without")), ""]],
         )
     )
     lines = {
@@ -149,11 +159,11 @@ def bulk(findings, size, at):
     findings.claims += [
         Claim(f"bulk: {name}", 250_000, Figure.of(taken, "/s"), True, at) for name, taken in rates.items()
     ]
-    findings.claims.append(Claim(f"verify over {short(JUDGED)} events", 15, Figure.of(checked), scale=at))
+    findings.claims.append(Claim(f"verify over {abbreviate(JUDGED)} events", 15, Figure.of(checked), scale=at))
     rows = [[labels[name], Figure.of(taken, "/s")] for name, taken in rates.items()]
     head = ["", "rows a second, counters built"]
-    findings.tables.append(Table(f"In bulk, {short(size)} events into an empty database", head, rows))
-    findings.tables.append(Table("`verify`", ["", "in all"], [[f"{short(size)} events", Figure.of(checked)]]))
+    findings.tables.append(Table(f"In bulk, {abbreviate(size)} events into an empty database", head, rows))
+    findings.tables.append(Table("`verify`", ["", "in all"], [[f"{abbreviate(size)} events", Figure.of(checked)]]))
 
 
 def loaded(database, one):

@@ -63,7 +63,7 @@ def digest(path):
         }
 
 
-def strings(server):
+def send_strings(server):
     """Send each string in each place, and return the number of requests and the duration of the slowest in seconds."""
     requests, slowest = 0, 0.0
 
@@ -120,7 +120,7 @@ def main():
         filled(path / "analytics.db")
         with serving(path, "--workers", "2", "--threads", "4") as server:
             before = digest(path / "analytics.db")
-            requests, slowest = strings(server)
+            requests, slowest = send_strings(server)
             assert digest(path / "analytics.db") == before
             tell(
                 f"{len(STRINGS)} strings in every parameter, path, body and header",
