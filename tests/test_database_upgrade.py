@@ -244,8 +244,9 @@ def test_upgrade_rejects_the_name_of_a_foreign_table(old, sql):
     changed(old, sql)
     before = structure(old)
     _, kind, name, *_ = sql.split()
+    message = f"rename the {kind} {name} of another program: this version needs its name"
 
-    with pytest.raises(DatabaseError, match=f"rename the {kind} {name} of another program: this name is needed"):
+    with pytest.raises(DatabaseError, match=message):
         upgrade(old)
 
     assert structure(old) == before

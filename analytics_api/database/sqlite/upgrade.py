@@ -181,13 +181,13 @@ def _migrate(statements: Statements, version: int, on_progress: Callable[[str], 
 def _check_names(objects: list[Row]) -> None:
     """Raise sqlite3.Error if a table or view of another program has a name that the current schema needs."""
     for item in objects:
-        name = item["name"]
+        kind, name = item["type"], item["name"]
         if (
-            item["type"] in ("table", "view")
+            kind in ("table", "view")
             and name in managed_names()
             and not (name in NAMES_BEFORE_5 or name.startswith(("lead_search", *DERIVED_PREFIXES)))
         ):
-            raise sqlite3.DatabaseError(f"rename the {item['type']} {name} of another program: this name is needed")
+            raise sqlite3.DatabaseError(f"rename the {kind} {name} of another program: this version needs its name")
 
 
 def _set_aside(statements: Statements, objects: list[Row]) -> list[str]:
