@@ -14,17 +14,12 @@ from typing import Any, Final, NamedTuple
 
 from ..database import Database
 from ..database.folding import fold_all
+from .session_filters import PROPERTIES
 
 # The SQL expression for the value that each filter compares. `s` is a row of session_facts, `viewed` of session_pages.
 EXPRESSIONS: Final[dict[str, str]] = {
-    "country": "s.country_code",
-    "source": "s.source",
-    "entry_page": "s.entry_page",
-    "exit_page": "s.exit_page",
-    "engagement": "s.score_bucket",
-    "campaign": "s.campaign",
+    **{name: f"s.{item.column}" for name, item in PROPERTIES.items() if item.column},
     "page": "viewed.page_id",
-    "visitor": "s.is_new",
     "lead": """case
     when s.session_id in (select session_id from leads where session_id is not null)
       or s.visitor_id in (select visitor_id from leads where visitor_id <> '')
@@ -108,7 +103,7 @@ where dimension = :dimension and day = -1 and key <> ''
 group by key
 """
 # The numbers in the column `dimension` of key_counts.
-DIMENSIONS: Final = {"country": 1, "source": 2, "engagement": 3, "entry_page": 4, "exit_page": 5, "campaign": 8}
+DIMENSIONS: Final = {name: item.dimension for name, item in PROPERTIES.items() if item.dimension}
 
 # All pages. Each row has the page, and its id to pass to the condition.
 PAGES = """

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ..database import Database
 from ..values.calendar import Interval, interval_first
-from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
+from .filter_conditions import DIMENSIONS, EXPRESSIONS, PAGES_BY_NAME
 from .filtered_events import (
     ALL_OTHER_VIEWS,
     ALL_VIEWS,
@@ -37,7 +37,6 @@ NEEDED: Final = {
     "country": ("country", "visitor"),
 }
 COLUMNS: Final = {**EXPRESSIONS, "visitor": "s.visitor_id", "fingerprint": "s.fingerprint", "views": CODES_OF_SESSION}
-FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
 # The sections `days` and `totals` need SUMS. The section `totals` also needs MORE_SUMS.
 SUMS: Final = """count(*), coalesce(sum(s.duration), 0), count(s.duration), coalesce(sum(s.engagement_score), 0),
   count(s.engagement_score)"""
@@ -158,7 +157,7 @@ class SectionCounts:
 
     `add` adds the sessions of a day. `rows` returns the rows of each section.
 
-    :param sections: any of `totals`, `days`, `views` and FIELDS. `rows` does not return `views`.
+    :param sections: any of `totals`, `days`, `views` and the keys of DIMENSIONS. `rows` does not return `views`.
     :param interval: the interval of each row of `days`.
     """
 
@@ -171,7 +170,7 @@ class SectionCounts:
         self.fingerprints: set[str | None] = {None}
         self.countries = Countries()
         self.views = Views()
-        self.fields: dict[str, Counter[str]] = {name: Counter() for name in FIELDS if name in sections}
+        self.fields: dict[str, Counter[str]] = {name: Counter() for name in DIMENSIONS if name in sections}
 
     def add(self, day: int, columns: Mapping[str, list[Any]], sums: Collection[int]) -> None:
         """Add the sessions of a day. The days must be in ascending order."""

@@ -13,8 +13,8 @@ from typing import Any, Final
 from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval
-from .filter_conditions import EXPRESSIONS
-from .filtered_columns import FIELDS, count_sections, count_sections_and_views
+from .filter_conditions import DIMENSIONS, EXPRESSIONS
+from .filtered_columns import count_sections, count_sections_and_views
 from .filtered_events import EVENTS_OF_DAY
 from .filtered_sessions import (
     COUNTS,
@@ -39,8 +39,8 @@ def read_sections(
 ) -> Matching:
     """Return the sessions that match together with the rows of these sections.
 
-    :param sections: any of `totals`, `days`, `pages`, `page_views` and FIELDS. Pages and page views are only read here
-        if both are needed.
+    :param sections: any of `totals`, `days`, `pages`, `page_views` and the keys of DIMENSIONS. Pages and page views are
+        only read here if both are needed.
     :param limit: the maximum number of rows of sources, pages, entry pages and exit pages.
     :param interval: the interval of each row of `days`.
     :param shown: if the earlier range of a comparison is read, the rows of the requested range by section. The sections
@@ -62,7 +62,7 @@ def read_sections(
         rows = read_pages_and_views(db, matching, limit, page_keys)
     if len(of_sessions) > 1:  # the endpoint reads a single section itself, with a simpler statement
         sql = _statement(matching, of_sessions, INTERVAL_EXPRESSIONS.get(interval), has_keys=shown is not None)
-        keys = {f"{field}_keys": json.dumps(_keys(shown[field])) for field in FIELDS if shown and field in shown}
+        keys = {f"{field}_keys": json.dumps(_keys(shown[field])) for field in DIMENSIONS if shown and field in shown}
         parameters = {**matching.parameters, **keys, "limit": limit, "no_limit": MAX_INT64}
         rows |= _split_rows(db.tuples(sql, **parameters), of_sessions)
     return matching._replace(rows=rows)
@@ -86,8 +86,9 @@ def _split_rows(all_rows: list[tuple[Any, ...]], sections: Collection[str]) -> d
 
 def _statement(matching: Matching, sections: Collection[str], intervals: str | None, *, has_keys: bool) -> str:
     parts = "\nunion all\n".join(_part(section, intervals, has_keys) for section in sections)
+    fields = [field for field in DIMENSIONS if field in sections]
     return f"""
-{sessions_by_interval(matching, intervals, materialized=True)}
+{sessions_by_interval(matching, intervals, fields, materialized=True)}
 {parts}
 """
 

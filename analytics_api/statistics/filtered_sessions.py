@@ -26,9 +26,8 @@ COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
   cast(coalesce(sum(s.engagement_score), 0) as bigint) as score_sum, count(s.engagement_score) as score_count"""
 
 
-# The columns that the statistics of sessions need. `s.*` would also compute `is_new` on PostgreSQL.
-COLUMNS: Final = """s.day, s.visitor_id, s.fingerprint, s.duration, s.engagement_score, s.is_vpn, s.events_of_day,
-    s.country_code, s.source, s.entry_page, s.exit_page, s.score_bucket"""
+# The columns that sections without keys need. `s.*` would also compute `is_new` on PostgreSQL.
+COLUMNS: Final = "s.day, s.visitor_id, s.fingerprint, s.duration, s.engagement_score, s.is_vpn, s.events_of_day"
 
 TOTALS: Final = (
     "sessions",
@@ -94,10 +93,13 @@ def join_interval(intervals: str | None) -> str:
     return "join intervals on intervals.day = s.day" if intervals else ""
 
 
-def sessions_by_interval(matching: Matching, intervals: str | None, *, materialized: bool = False) -> str:
+def sessions_by_interval(
+    matching: Matching, intervals: str | None, fields: Iterable[str] = (), *, materialized: bool = False
+) -> str:
     """Return the common table expression `s` with the sessions that match, and `dates` and `intervals` if needed.
 
     :param intervals: an expression of INTERVAL_EXPRESSIONS; None for intervals of a day.
+    :param fields: the keys of DIMENSIONS whose columns are needed.
     :param materialized: whether to read the sessions only once, although the statement refers to `s` several times.
     """
     expressions = f""",
@@ -108,7 +110,7 @@ dates as (
 {(intervals or "").strip()}"""
     return f"""
 with s as {"materialized " if materialized else ""}(
-  select {COLUMNS}
+  select {", ".join([COLUMNS, *(EXPRESSIONS[field] for field in fields)])}
   from session_facts as s
   where {matching.in_range}
     and {matching.condition}){expressions if intervals else ""}
@@ -142,7 +144,7 @@ def read_keys(
 ) -> list[tuple[Any, ...]]:
     """Return the values of a field with their numbers of sessions: most sessions first, ties by the value.
 
-    :param field: source, entry_page, exit_page or engagement. Sessions without a value are not counted.
+    :param field: a key of DIMENSIONS. Sessions without a value are not counted.
     """
     if (rows := _find_rows(db, matching, field)) is not None:
         return _select(rows, keys)[:limit]

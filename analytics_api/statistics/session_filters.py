@@ -1,12 +1,12 @@
-"""The filters of statistics: their query parameters, and the values that each parameter accepts.
+"""The properties of sessions by which statistics are filtered and counted, and the query parameters of the filters.
 
 A filter selects sessions, for example those from one country. Filters of leads are in `endpoints/leads/filters.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from ..errors import InvalidRequest
 from ..http.parameters import MAX_VALUES, Filter, Parameter
@@ -21,43 +21,48 @@ MAX_FILTERS = 10
 ScoreRange = Literal["0-19", "20-39", "40-59", "60-79", "80-100"]
 BUCKETS: Final[tuple[ScoreRange, ...]] = ("0-19", "20-39", "40-59", "60-79", "80-100")
 
-# Filters with a fixed list of values: the name of the filter, then a description of the value, and the list.
-CHOICES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "engagement": ("the range of its engagement score", BUCKETS),
-    "visitor": ("whether an earlier session has the same visitor", ("new", "returning")),
-    "lead": ("whether a lead names the session or its visitor", ("true", "false")),
-}
-# Filters that accept any text: the name of the filter, and a description of the value.
-PROPERTIES: Final[dict[str, str]] = {
-    "country": "its country, XX if unknown",
-    "source": "its referrer domain, (direct) if none",
-    "entry_page": "its entry page",
-    "exit_page": "its exit page",
-    "page": "a page that it viewed",
-    "event_type": "the type of one of its events",
-}
-# These filters also have the parameters `<name>.prefix` and `<name>.contains`.
-TEXTS: Final = ("source", "entry_page", "exit_page", "page")
+
+class Property(NamedTuple):
+    """A property of sessions. Statistics can be filtered by it if it has a description.
+
+    :param description: the description of the filter's values in the OpenAPI document.
+    :param column: its column of session_facts and counted_sessions; "" if filter_conditions.py has another expression.
+    :param dimension: its number in the column `dimension` of key_counts; 0 if sessions are not counted by it.
+    :param choices: the values that the filter accepts; () for any text.
+    :param is_text: whether the filter also has the parameters `<name>.prefix` and `<name>.contains`.
+    """
+
+    description: str
+    column: str = ""
+    dimension: int = 0
+    choices: tuple[str, ...] = ()
+    is_text: bool = False
 
 
-def _list_parameters() -> list[Filter]:
-    parameters = []
-    for name, description in PROPERTIES.items():
-        parameters.append(Filter(name, f"Only sessions with one of these values: {description}"))
-        parameters.append(Filter(f"{name}.not", f"Only sessions with none of these values: {description}"))
-        if name in TEXTS:
-            parameters.append(
-                Filter(f"{name}.prefix", f"Only sessions with a value that begins with this: {description}")
-            )
-            parameters.append(
-                Filter(
-                    f"{name}.contains", f"Only sessions with a value that contains this, ignoring case: {description}"
-                )
-            )
-    for name, (description, choices) in CHOICES.items():
-        parameters.append(Filter(name, f"Only sessions with one of these values: {description}", choices))
-        parameters.append(Filter(f"{name}.not", f"Only sessions with none of these values: {description}", choices))
-    return parameters
+# The parameters in the OpenAPI document are in this order.
+PROPERTIES: Final[dict[str, Property]] = {
+    "country": Property("its country, XX if unknown", "country_code", 1),
+    "source": Property("its referrer domain, (direct) if none", "source", 2, is_text=True),
+    "entry_page": Property("its entry page", "entry_page", 4, is_text=True),
+    "exit_page": Property("its exit page", "exit_page", 5, is_text=True),
+    "page": Property("a page that it viewed", is_text=True),
+    "event_type": Property("the type of one of its events"),
+    "engagement": Property("the range of its engagement score", "score_bucket", 3, BUCKETS),
+    "visitor": Property("whether an earlier session has the same visitor", "is_new", choices=("new", "returning")),
+    "lead": Property("whether a lead names the session or its visitor", choices=("true", "false")),
+    "campaign": Property("", "campaign", 8),
+}
+
+
+def _list_parameters() -> Iterator[Filter]:
+    for name, item in PROPERTIES.items():
+        value = item.description
+        if value:
+            yield Filter(name, f"Only sessions with one of these values: {value}", item.choices)
+            yield Filter(f"{name}.not", f"Only sessions with none of these values: {value}", item.choices)
+        if item.is_text:
+            yield Filter(f"{name}.prefix", f"Only sessions with a value that begins with this: {value}")
+            yield Filter(f"{name}.contains", f"Only sessions with a value that contains this, ignoring case: {value}")
 
 
 SESSION_FILTERS: Final[dict[str, Filter]] = {parameter.name: parameter for parameter in _list_parameters()}

@@ -42,8 +42,7 @@ TABLES_OF_VIEWS = {"expected_lead_visits": "leads"}
 # session are computed only once.
 COUNT_FACTS = """
 create temporary view counted_sessions as
-select session_id, started_at, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page,
-  campaign, duration, engagement_score, is_vpn as vpn_suspected
+select *, is_vpn as vpn_suspected
 from session_facts
 """
 
