@@ -156,10 +156,10 @@ create index leads_in_status_by_risk on leads (status, suspicion_score) where st
 create index leads_in_status_by_name on leads (status, name_folded) where status <> '';
 create index leads_in_status_by_stage on leads (status, stage_since) where status <> '';
 
--- Indexes for the filters of the list. The first index contains all columns with filters, so leads can be counted
--- without reading their rows. It does not contain last_follow_up_at, because each follow-up changes this column. The
--- next indexes find the leads with a rare value, in the order of the enquiries. The last index counts the leads of each
--- status that match filters by its columns.
+-- Indexes for the filters of the list. The first index contains all columns with filters except last_follow_up_at,
+-- which each follow-up changes. So leads can be counted without reading their rows. The next indexes find the leads
+-- with a rare value, in the order of the enquiries. The last index is also used to count the leads of each status if
+-- all filters are by columns of this index.
 create index leads_by_project on leads (
   project_name, project_source, contact_country_name, engagement_label, contact_city, status, engagement_score,
   enquiry_datetime, has_visits);
@@ -310,8 +310,8 @@ create table session_facts (
   primary key (day, session_id)
 ) strict, without rowid;
 
--- The number of events of a session on days other than the day of its start, and of events whose session does not
--- exist.
+-- The number of events of each session on each day other than the day of its start. If the session does not exist, all
+-- days of its events are in this table.
 create table events_of_other_days (
   day        integer not null,
   session_id text not null,

@@ -261,7 +261,7 @@ def growing(options):
 
 
 def renumbered(batches):
-    """Generate the batches with other event ids, so that they do not collide with those of another plan."""
+    """Generate the batches with increased event ids, so that they do not collide with those of another data set."""
     for table, rows in batches:
         yield table, [(row[0] + EVENT_OFFSET, *row[1:]) for row in rows] if table == "events" else rows
 

@@ -186,7 +186,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def choose_servers(items):
-    """Remove items so that one case of each test runs on a replica, and its other cases on the primary.
+    """Keep one of two items of each case, for a replica and for the primary. One case of each test runs on the replica.
 
     One case is enough, because the statements are the same on both servers, and only the connection differs.
     """

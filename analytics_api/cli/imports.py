@@ -69,7 +69,7 @@ def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
 
 
 def parse_files(ctx: click.Context, argument: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Check that the first file exists. Otherwise a database would be created although nothing is imported."""
+    """Check that the first file exists. Without this check, a missing file would leave an empty new database."""
     try:
         if value[0] != "-":
             os.stat(value[0])
@@ -178,7 +178,7 @@ def import_(
     bots: Bots,
     **options: Any,
 ) -> None:
-    """Import D1 exports, SQLite files, access logs, CSV or NDJSON. The file - is standard input.
+    """Import D1 exports, SQLite files, access logs, CSV or NDJSON. The file `-` is standard input.
 
     Columns are matched by name. Each file is imported in one transaction. Existing rows are not changed, so importing a
     file again has no effect. Invalid rows are skipped and reported.

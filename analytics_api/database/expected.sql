@@ -157,7 +157,7 @@ cross join day_spans
 group by 1;
 
 -- The all-time counts of each page. The column `page` has the text of the page, not its id. A session counts once for a
--- page, even if only some of its views of the page are archived.
+-- page, even if it has archived views of the page and others.
 create view expected_pages as
 select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
 from (

@@ -172,7 +172,7 @@ def _count_views(query: Query) -> Counter[str]:
 
 
 def _count_earlier_views(query: Query) -> Counter[str]:
-    """Return the page views of each interval of the earlier range by its `date`."""
+    """Return the page views of the earlier range by the `date` of the interval."""
     earlier = query.earlier
     if earlier is None or query.interval != "hour":
         return _sum_views(query.earlier_page_views, query.interval)

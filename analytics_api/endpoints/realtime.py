@@ -18,9 +18,9 @@ class Realtime(TypedDict):
 # The whole minutes of the hour are read from the counters in minute_counts. The partial minutes at both ends are
 # counted from the sessions and events.
 #
-# `minutes` has one row. If the day has several rows (shards on PostgreSQL), the join repeats the row of `minutes`, so
-# `max` returns its values. With a subquery for the day instead of the join, SQLite would fill a temporary table, and
-# execute a fifth more instructions.
+# The visitors and sessions of today are in day_counts, which has several rows for today on PostgreSQL, one for each
+# shard. The join repeats the only row of `minutes` for each of them, so `max` returns the value of this row. If a
+# subquery read day_counts instead, SQLite would fill a temporary table, and execute a fifth more instructions.
 NOW = """
 select
   max(minutes.open_sessions)

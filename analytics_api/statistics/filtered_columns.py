@@ -114,8 +114,8 @@ class Views:
 class Sums:
     """The sums of the sessions of some days, and their distinct visitors.
 
-    `visitors` may remain empty in two cases. If no two sessions have the same visitor, `counts` returns the number of
-    sessions as the number of visitors. If the caller has counted the visitors elsewhere, `counts` gets their number.
+    `visitors` may remain empty in two cases: no two sessions have the same visitor, so `counts` returns the number of
+    sessions as the number of visitors; or the caller counts the visitors, and passes their number to `counts`.
     """
 
     def __init__(self) -> None:

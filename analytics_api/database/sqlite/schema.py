@@ -212,7 +212,7 @@ def quote(name: str) -> str:
 def triggers_disabled(statements: Statements) -> AbstractContextManager[None]:
     """Drop the triggers of the schema, and create them again after the block. Triggers of other programs remain.
 
-    MOVE_TRIGGERS remain as well, because a rebuild cannot find moves that were not recorded.
+    MOVE_TRIGGERS remain as well. A rebuild can count rows again, but it cannot find moves that were not recorded.
 
     After an exception, the triggers are not created again. The caller must roll back the transaction.
     """
