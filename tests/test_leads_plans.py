@@ -6,6 +6,7 @@ import pytest
 from helpers.plans import connect_to_demo, find_scans, full_scans, list_statements, query_plan
 
 from analytics_api import open_database
+from analytics_api.endpoints.leads import filtered_search
 from analytics_api.endpoints.leads.filtered_search import FilteredSearch, find_filtered_page
 from analytics_api.endpoints.leads.filters import list_conditions, parse
 
@@ -166,6 +167,33 @@ def test_leads_with_one_value_are_read_in_the_order_of_its_index(plans, filters,
 
     assert f"SEARCH leads USING COVERING INDEX {index}" in plan
     assert plan.count("USE TEMP B-TREE FOR ORDER BY") == 1  # of the page
+
+
+@pytest.mark.parametrize("statuses", [["won"], ["won", "lost"]], ids="-".join)
+@pytest.mark.parametrize(
+    ("filters", "bound"),
+    [
+        ({"from": "2026-02-01"}, "enquiry_datetime>?"),
+        ({"to": "2026-02-01"}, "enquiry_datetime<?"),
+        ({"score_min": "60"}, "engagement_score>?"),
+        ({"follow_up_to": "2026-02-01"}, "last_follow_up_at<?"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_statuses_and_a_range_are_looked_up_in_one_index(plans, statuses, filters, bound):
+    *_, plan = plans(find_filtered_page, {**filters, "status": statuses})
+
+    [step] = [step for step in plan if step.startswith("SEARCH leads") and "(rowid=?)" not in step]
+    assert step.endswith(f"status=? AND {bound})")
+
+
+def test_statuses_and_a_range_are_counted_in_one_index(plans, monkeypatch):
+    monkeypatch.setattr(filtered_search, "MAX_LOOKED_UP", 0)  # instead of inserting 2,000 leads that match
+
+    *_, plan = plans(lambda search: search.total, {"follow_up_to": "2026-02-24", "status": ["new", "contacted"]})
+
+    index = "leads_in_status_by_follow_up (status=? AND last_follow_up_at<?)"
+    assert plan == [f"SEARCH leads USING COVERING INDEX {index}"]
 
 
 @pytest.mark.parametrize(

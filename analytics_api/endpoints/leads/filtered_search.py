@@ -1,10 +1,11 @@
 """The queries for a page of leads with filters.
 
-1. For each column with an index, count the matches of its conditions. Stop above a maximum: MAX_LOOKED_UP, or 2% of the
-   leads if that is more.
-2. The conditions of the column with the fewest matches are the driver, unless they have more than the maximum. Look up
-   the matches of the driver, check the other conditions, and sort. One statement returns the page and the total.
-3. Without a driver, count the total. With several filters, this scans the index that has the columns of all filters.
+1. For each index, count the matches of the conditions on its columns: on one column, or on the status and a column.
+   Stop above a maximum: MAX_LOOKED_UP, or 2% of the leads if that is more.
+2. The conditions with the fewest matches are the driver, unless they have more than the maximum. Look up the matches of
+   the driver, check the other conditions, and sort. One statement returns the page and the total.
+3. Without a driver, count the total. Unless an index of step 1 is enough, this scans the index that has the columns of
+   all filters.
 4. If enough leads match, read the next leads in the sort order and check them. If the page is not full, repeat this
    with eight times as many leads.
 5. Otherwise look up and sort all matches.
@@ -44,8 +45,8 @@ COVERED_COLUMNS: Final = frozenset(
 # the order of this date, without sorting.
 SORTED_COLUMNS: Final = frozenset({"project_source", "contact_country_name", "contact_city", "engagement_label"})
 SORTED_BY: Final = "enquiry_datetime"
-# For each of these columns, an index begins with the status and the column. So SQLite can count the matches of each
-# status in this index, without sorting.
+# For each of these columns, an index begins with the status and the column. So SQLite can look up the leads of a status
+# by the column, and count the matches of each status without sorting.
 COLUMNS_IN_STATUS: Final = frozenset({"engagement_score", "enquiry_datetime", "last_follow_up_at"})
 # The columns of the index leads_by_visits. It begins with has_visits and status, so SQLite can group by has_visits and
 # status without sorting the leads.
@@ -72,10 +73,6 @@ class FilteredSearch:
         return "key" in self.params
 
     @property
-    def is_one_column(self) -> bool:
-        return len({condition.column for condition in self.conditions}) == 1
-
-    @property
     def is_sorted_by_index(self) -> bool:
         """Whether the driver is the only condition, and its index has the matches in the order of the page."""
         order = ORDERS[self.sort].column
@@ -84,15 +81,21 @@ class FilteredSearch:
         return bool(self.driver) and not others and (condition.column == order or (is_one_value and order == SORTED_BY))
 
     @cached_property
-    def driver(self) -> list[Condition]:
-        """The conditions of the column whose index is used to look up matches; empty if all columns have too many."""
-        if self.driver_and_total is not None:
-            return self.driver_and_total[0]
+    def groups(self) -> list[list[Condition]]:
+        """The conditions that one index can look up, for each index."""
         columns: dict[str, list[Condition]] = {}
         for condition in self.conditions:
             if condition.has_index:
                 columns.setdefault(condition.column, []).append(condition)
-        groups = list(columns.values())
+        status = columns.get("status", [])
+        return [[*status, *group] if column in COLUMNS_IN_STATUS else group for column, group in columns.items()]
+
+    @cached_property
+    def driver(self) -> list[Condition]:
+        """The conditions whose index is used to look up matches; empty if all indexes have too many."""
+        if self.driver_and_total is not None:
+            return self.driver_and_total[0]
+        groups = self.groups
         maximum = max(MAX_LOOKED_UP, self.at.rows(COUNT_BY_STATUS, status=None)[0]["total"] // LOOKUP_DIVISOR)
         counts = [(_count_up_to(self.at, group, maximum), index) for index, group in enumerate(groups)]
         count, index = min(counts, default=(maximum + 1, 0))
@@ -103,7 +106,8 @@ class FilteredSearch:
         """The number of leads that satisfy all conditions."""
         if self.driver_and_total is not None:
             return self.driver_and_total[1]
-        driver = self.conditions if self.is_one_column else self.driver  # the index of that column suffices to count
+        # If one index has the columns of all conditions, it suffices to count.
+        driver = next((group for group in self.groups if len(group) == len(self.conditions)), self.driver)
         sql = f"select count(*) as total\nfrom leads\nwhere {where_all(self.conditions, driver)}"
         [row] = self.at.rows(sql, **join_params(self.conditions))
         total: int = row["total"]
@@ -126,18 +130,19 @@ class FilteredSearch:
         }
 
     def _count_statuses(self) -> dict[str, int]:
-        if self.is_one_column and self.conditions[0].column in COLUMNS_IN_STATUS:
+        [column, *others] = {condition.column for condition in self.conditions}
+        if column in COLUMNS_IN_STATUS and not others:
             conditions = [*self.conditions, *list_conditions(self.at, None, {"status": STATUSES})]
             return _count_groups(self.at, "status", conditions, conditions)
         if self.at.stores_visits and all(condition.column in VISITS_COLUMNS for condition in self.conditions):
             return _count_groups(self.at, "has_visits, status", self.conditions, self.driver)
         # With `group by status`, SQLite would sort the leads. Counting one status takes a tenth of the statement's
         # time, so the number of the last status is computed from the total and the other numbers.
-        *others, last = STATUSES
-        counts = ", ".join(f"count(*) filter (where status = '{status}')" for status in others)
+        *first, last = STATUSES
+        counts = ", ".join(f"count(*) filter (where status = '{status}')" for status in first)
         sql = f"select count(*), {counts}\nfrom leads\nwhere {self.where}"
         [[every, *numbers]] = self.at.tuples(sql, **join_params(self.conditions))
-        return {**dict(zip(others, numbers)), last: every - sum(numbers)}
+        return {**dict(zip(first, numbers)), last: every - sum(numbers)}
 
 
 def _count_groups(
@@ -193,7 +198,7 @@ def find_filtered_page(search: FilteredSearch) -> Page:
 
 
 def _count_up_to(at: Reader, group: Sequence[Condition], maximum: int) -> int:
-    """Return the number of leads that match the conditions of one column, but at most `maximum` + 1."""
+    """Return the number of leads that match the conditions of one index, but at most `maximum` + 1."""
     matching = " and ".join(condition.indexed for condition in group)
     source = "lead_search(:index_query)" if group[0].name == TERM else f"leads where {matching}"
     sql = f"select count(*) as matches\nfrom (select 1 from {source} limit {maximum + 1}) as matches"
