@@ -277,7 +277,7 @@ def test_closed_folder_names_its_owner(private, command, error_without_rights):
 
     assert output == (
         f"Error: {private}: unable to open database file; the folder {private.parent} is closed to this user: "
-        f"run the command as the user {OWNER}\n"
+        f"run the command as the user {OWNER}, or run chown\n"
     )
 
 

@@ -128,7 +128,8 @@ def _closed_folder_hint(path: Path) -> str:
     """Return a hint if this user may not enter one of the folders in a path, or else ""."""
     for folder in reversed(path.parents):
         if os.path.isdir(folder) and not os.access(folder, os.X_OK):
-            return f"; the folder {folder} is closed to this user: run the command as the user {_owner(folder)}"
+            owner = _owner(folder)
+            return f"; the folder {folder} is closed to this user: run the command as the user {owner}, or run chown"
     return ""
 
 
