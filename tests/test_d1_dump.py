@@ -1,4 +1,5 @@
 import gzip
+import math
 import os
 import shutil
 import sqlite3
@@ -196,6 +197,19 @@ def test_nul_bytes_elsewhere_are_rejected(refusal, statement):
     said = refusal(f"{TABLE}\n{statement}\n")
 
     assert said == "FILE, line 3: this statement contains a NUL byte outside a string literal; export it again"
+
+
+@pytest.mark.parametrize("rows_before", [0, ROWS_PER_STATEMENT + 1])
+def test_infinite_numbers_of_wrangler_are_read(load, rows_before):
+    finite = "INSERT INTO \"t\" VALUES(1,'Infinity');\n"
+
+    loaded = load(
+        f"{TABLE}{finite * rows_before}"
+        "INSERT INTO \"t\" VALUES(Infinity,replace('it''s\\n,Infinity','\\n',char(10)));\n"
+        'INSERT INTO "t" VALUES(-Infinity,1e+300);\n'
+    )
+
+    assert loaded["t"][rows_before:] == [(math.inf, "it's\n,Infinity"), (-math.inf, 1e300)]
 
 
 def test_platform_tables_are_skipped(load):
@@ -503,7 +517,6 @@ def test_invalid_utf8_is_rejected_with_its_line(refusal, rows_before, small_chun
         ("INSERT INTO t VALUES(-1,2,3);", "table t has 2 columns but 3 values were supplied"),
         ("INSERT INTO t VALUES(-1,,2);", 'near ",": syntax error'),
         ("INSERT INTO t VALUES(NULL,replace('a'));", "wrong number of arguments to function replace()"),
-        ("INSERT INTO u VALUES(1,2);", "no such table: u"),
     ],
 )
 def test_failing_row_is_named_by_its_line(refusal, rows_before, row, why, small_chunks):
@@ -515,6 +528,17 @@ def test_failing_row_is_named_by_its_line(refusal, rows_before, row, why, small_
     said = refusal(f"CREATE TABLE t (a INTEGER PRIMARY KEY, b);\n{before}{row}\n{after}")
 
     assert said == f"FILE, line {rows_before + 4}: SQLite rejects this statement ({why}); export it again"
+
+
+@pytest.mark.parametrize("before", ["", TABLE])
+def test_export_without_schema_is_rejected_with_advice(refusal, before):
+    said = refusal(f'PRAGMA defer_foreign_keys=TRUE;\n{before}INSERT INTO "u" VALUES(1,2);\n')
+
+    line = 3 if before else 2
+    assert said == (
+        f"FILE, line {line}: SQLite rejects this statement (no such table: u); "
+        "export the schema, too, without --no-schema"
+    )
 
 
 @pytest.mark.parametrize(

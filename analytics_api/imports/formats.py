@@ -177,9 +177,11 @@ def _import(
 
 def describe_unknown(sample: list[bytes]) -> str:
     """Return a hint about a file of an unknown format, for an error message."""
-    head = b"".join(sample[:20])
-    if not head.removeprefix(codecs.BOM_UTF8).strip():
+    head = b"".join(sample[:20]).removeprefix(codecs.BOM_UTF8)
+    if not head.strip():
         return "its first lines are empty"
+    if D1_RESULTS.match(head):
+        return "it may be a JSON array: convert it to NDJSON with jq -c '.[].results[]'"
     for start, what in UNKNOWN_FILES.items():
         if head.startswith(start):
             return what
@@ -194,6 +196,7 @@ def is_text(sample: list[bytes]) -> bool:
 
 
 JSON_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")
+D1_RESULTS = re.compile(rb'\[\s*\{\s*"results":')  # the output of `wrangler d1 execute --json`
 UNKNOWN_FILES = {
     b"PK": "it is a zip file or an Excel workbook: unpack it, or save it as CSV",
     b"\xfd7zXZ": "it is compressed with xz: decompress it",

@@ -82,7 +82,8 @@ def test_column_without_a_name_is_reported(database, text):
         (b"PK\x03\x04 workbook", "an Excel workbook: unpack it, or save it as CSV$"),
         (b"\xfd7zXZ\x00", "compressed with xz"),
         (b"BZh91AY", "compressed with bzip2"),
-        (b'[{"lead_id": 1}]\n', r"a JSON array: convert it to NDJSON with jq -c '.\[\]'"),
+        (b'[\n  {\n    "results": [\n', r"a JSON array: convert it to NDJSON with jq -c '.\[\].results\[\]'$"),
+        (b'[{"lead_id": 1}]\n', r"a JSON array: convert it to NDJSON with jq -c '.\[\]'$"),
         (
             b"198.51.100.7 [14/Aug/2019:04:12:10 +0300] GET / 200\n",
             "it may be an access log, but is not in the Common or Combined format",
@@ -92,7 +93,7 @@ def test_column_without_a_name_is_reported(database, text):
         (b"Dear diary\n", r"its format is unknown; use --format log\|csv\|ndjson\|sql\|sqlite$"),
         (b"Date,Amount\n2026-01-01,3\n", "the columns Date, Amount do not match exactly one table"),
     ],
-    ids=["zip", "xz", "bzip2", "json", "log", "indented", "blank", "text", "csv"],
+    ids=["zip", "xz", "bzip2", "d1-execute", "json", "log", "indented", "blank", "text", "csv"],
 )
 def test_other_kinds_of_files_are_named(database, data, message):
     with pytest.raises(IngestError, match=message):

@@ -26,6 +26,7 @@ from .syntax import (
     VERBS,
     has_select,
     unquote,
+    without_infinity,
 )
 
 MAX_STATEMENT_LENGTH = 1 << 23  # characters; D1 limits a row to 2 MB, which is 4 MB in hexadecimal
@@ -75,6 +76,8 @@ class DumpLoader:
     def _refusal(self, reason: str, lines: int = 0) -> IngestError:
         """Return an error with the line number of the statement plus `lines`."""
         advice = "export it again" if self.has_run else ACCEPTED_KINDS
+        if "no such table: " in reason:
+            advice = "export the schema, too, without --no-schema"
         line = self.line + self.text.count("\n", 0, self.position) + lines
         return refusal(self.name, f"{reason}; {advice}", line)
 
@@ -196,6 +199,8 @@ class DumpLoader:
         except (sqlite3.Error, sqlite3.Warning) as exc:
             if str(exc) == "not authorized":
                 raise self._not_allowed(sql) from exc
+            if str(exc) == "no such column: Infinity" and (finite := without_infinity(sql)) != sql:
+                return self._run(finite, is_values=is_values)
             raise self._refusal(f"SQLite rejects this statement ({str(exc)[:200]})") from exc
 
     def _without_nul(self, sql: str) -> str:

@@ -68,3 +68,11 @@ def has_select(sql: str) -> bool:
     return bool(SELECT.search(sql)) and any(
         token.lastgroup == "bare" and SELECT.search(token[0]) for token in TOKEN.finditer(sql)
     )
+
+
+def without_infinity(sql: str) -> str:
+    """Write the number Infinity as 9e999. Versions of wrangler write the word, which SQLite takes for a column."""
+    return "".join(
+        re.sub(r"\bInfinity\b", "9e999", token[0]) if token.lastgroup == "bare" else token[0]
+        for token in TOKEN.finditer(sql)
+    )
