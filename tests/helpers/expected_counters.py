@@ -8,7 +8,9 @@ from collections import Counter, defaultdict
 from datetime import datetime, timezone
 from typing import NamedTuple
 
+from analytics_api.statistics.filter_conditions import DIMENSIONS
 from helpers.folding import folded
+from helpers.plain_statistics import KEYS_OF, page_of
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -110,9 +112,7 @@ class Site(NamedTuple):
         return (instant + offset) // DAY
 
     def page(self, url):
-        if url and self.page_query == "drop":
-            return url.split("?")[0].split("#")[0]
-        return url or ""
+        return page_of(url, self.page_query) or ""
 
 
 UTC = Site()
@@ -129,22 +129,6 @@ def to_datetime(text):
     if moment.tzinfo:
         moment = moment.astimezone(timezone.utc)
     return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def score_bucket(session):
-    score = session["engagement_score"]
-    if session["ended_at"] is None or score is None:
-        return ""
-    return ("0-19", "20-39", "40-59", "60-79", "80-100")[min(max(score // 20, 0), 4)]
-
-
-def campaign(url):
-    query = (url or "").partition("#")[0].partition("?")[2]
-    for parameter in query.split("&"):
-        name, _, value = parameter.partition("=")
-        if name == "utm_campaign":
-            return value or "(none)"
-    return "(none)"
 
 
 def sums(sessions):
@@ -188,16 +172,11 @@ def session_counters(sessions, site):
     def day_of(session):
         return site.day(session["started_at"])
 
-    dimensions = {
-        1: lambda session: session["country"] or "XX",
-        2: lambda session: (session["referrer_domain"] or "").rpartition("@")[2] or "(direct)",
-        3: score_bucket,
-        4: lambda session: site.page(session["entry_page"]),
-        5: lambda session: site.page(session["exit_page"]),
-        8: lambda session: campaign(session["entry_page"]),
-    }
+    def group_by(dimension, sessions):
+        return group(sessions, lambda session: KEYS_OF[dimension](session, site.page_query))
+
     visits = [(0, "", "visitor_id", sessions)]
-    visits += [(1, key, "visitor_id", of) for key, of in group(sessions, dimensions[1]).items()]
+    visits += [(1, key, "visitor_id", of) for key, of in group_by("country", sessions).items()]
     visits += [(6, "", "fingerprint", [session for session in sessions if session["fingerprint"] is not None])]
     return {
         "day_counts": {
@@ -205,10 +184,10 @@ def session_counters(sessions, site):
             for day, of in with_all_time(sessions, day_of).items()
         },
         "key_counts": {
-            (dimension, day, key, len(of), distinct(of, "visitor_id") if dimension == 1 else 0)
-            for dimension, key_of in dimensions.items()
+            (number, day, key, len(of), distinct(of, "visitor_id") if dimension == "country" else 0)
+            for dimension, number in DIMENSIONS.items()
             for day, of_day in with_all_time(sessions, day_of).items()
-            for key, of in group(of_day, key_of).items()
+            for key, of in group_by(dimension, of_day).items()
         },
         "session_returns": {
             (dimension, day, previous_day, key, count)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from analytics_api.maintenance.erase import erase
 from analytics_api.maintenance.purge import purge
 from analytics_api.maintenance.site import change_settings
-from helpers.plain_statistics import date_of, page_of
+from helpers.plain_statistics import KEYS_OF, date_of
 
 KEYS = {"sessions": "session_id", "leads": "lead_id", "events": "event_id"}
 
@@ -17,19 +17,6 @@ where change_id = (
   select max(change_id)
   from lead_status_changes)
 """
-
-
-def campaign_of(page):
-    """Return the first utm_campaign of the query of a page without decoding it, or `(none)`."""
-    for field in page.partition("#")[0].partition("?")[2].split("&"):
-        name, _, value = field.partition("=")
-        if name == "utm_campaign":
-            return value or "(none)"
-    return "(none)"
-
-
-def source_of(session):
-    return (session["referrer_domain"] or "").rpartition("@")[2] or "(direct)"
 
 
 def enquired_at(lead):
@@ -46,7 +33,6 @@ def attribute(lead, live, before, page_query):
     """
 
     def described(session):
-        page = session["entry_page"] or ""
         return SimpleNamespace(
             key=(session["started_at"], session["session_id"]),
             visitor=session["visitor_id"],
@@ -54,10 +40,7 @@ def attribute(lead, live, before, page_query):
                 session["session_id"],
                 session["visitor_id"],
                 session["started_at"],
-                session["country"] or "XX",
-                source_of(session),
-                page_of(page, page_query) or "",
-                campaign_of(page),
+                *(KEYS_OF[name](session, page_query) for name in ("country", "source", "entry_page", "campaign")),
             ),
             purged=False,
         )

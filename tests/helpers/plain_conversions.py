@@ -3,9 +3,9 @@
 from collections import Counter
 from types import SimpleNamespace
 
-from helpers.plain_attributions import campaign_of, enquired_at, source_of
+from helpers.plain_attributions import enquired_at
 from helpers.plain_comparison import list_labels
-from helpers.plain_statistics import date_of, page_of, rounded
+from helpers.plain_statistics import KEYS_OF, date_of, rounded
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -54,11 +54,12 @@ class PlainConversions:
 
     def rows(self, by, attribution, first=None, last=None, until=None):
         """Return the rows in the order of the endpoint. Each row has its key in the field `by`."""
-        sessions = Counter(self._key_of_session(by, session) for session in self._sessions(first, last, until))
+        counted = [] if by == "project" else self._sessions(first, last, until)
+        sessions = Counter(self._key_of_session(by, session) for session in counted)
         groups = {}
         for lead in self._leads(attribution, first, last, until):
             groups.setdefault(self._key_of_lead(by, attribution, lead), []).append(lead)
-        keys = (groups.keys() if by == "project" else sessions.keys() | groups.keys()) - {None}
+        keys = (sessions.keys() | groups.keys()) - {None}
         keys |= {"(all)"} if by == "total" else set()
         if by in INTERVALS:
             ordered = sorted(keys)
@@ -135,10 +136,7 @@ class PlainConversions:
             return "(all)"
         if by in INTERVALS:
             return self.labels[by](session)[1]
-        if by == "entry_page":
-            return page_of(session["entry_page"], self.model.page_query) or "(none)"
-        known = {"country": session["country"] or "XX", "source": source_of(session)}
-        return known[by] if by in known else campaign_of(session["entry_page"] or "")
+        return KEYS_OF[by](session, self.model.page_query) or "(none)"
 
     def _key_of_lead(self, by, attribution, lead):
         """Return the key of a lead, or None if the key is a date and the lead has none."""

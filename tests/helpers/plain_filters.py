@@ -2,10 +2,8 @@
 
 import unicodedata
 
-from helpers.plain_statistics import Plain, date_of, page_of
+from helpers.plain_statistics import KEYS_OF, Plain, date_of, page_of
 from helpers.random_rows import TIMES
-
-BUCKETS = ["0-19", "20-39", "40-59", "60-79", "80-100"]
 
 
 def fold(text):
@@ -44,28 +42,18 @@ class PlainFilters:
     def matches(self, session, filters):
         for name, values in filters.items():
             field, _, suffix = name.partition(".")
-            texts = getattr(self, f"{field}_of")(session)
+            texts = self.texts_of(session, field)
             is_true = any(TESTS[suffix](text, value) for text in texts for value in values)
             if is_true == (suffix == "not"):
                 return False
         return True
 
-    def country_of(self, session):
-        return [session["country"] or "XX"]
-
-    def source_of(self, session):
-        return [(session["referrer_domain"] or "").rpartition("@")[2] or "(direct)"]
-
-    def entry_page_of(self, session):
-        return [page for page in [page_of(session["entry_page"], self.page_query)] if page]
-
-    def exit_page_of(self, session):
-        return [page for page in [page_of(session["exit_page"], self.page_query)] if page]
-
-    def engagement_of(self, session):
-        if session["ended_at"] is None or session["engagement_score"] is None:
-            return []
-        return [BUCKETS[min(max(session["engagement_score"] // 20, 0), 4)]]
+    def texts_of(self, session, field):
+        """Return the texts that a filter compares."""
+        if field in KEYS_OF:
+            key = KEYS_OF[field](session, self.page_query)
+            return [key] if key else []
+        return getattr(self, f"{field}_of")(session)
 
     def page_of(self, session):
         pages = [

@@ -6,6 +6,7 @@ from functools import cache
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+BUCKETS = ("0-19", "20-39", "40-59", "60-79", "80-100")
 
 
 @cache
@@ -39,6 +40,32 @@ def page_of(url, page_query):
     if url is not None and page_query == "drop":
         url = url.partition("#")[0].partition("?")[0]
     return url or None
+
+
+def campaign_of(page):
+    """Return the first utm_campaign of the query of a page without decoding it, or `(none)`."""
+    for field in page.partition("#")[0].partition("?")[2].split("&"):
+        name, _, value = field.partition("=")
+        if name == "utm_campaign":
+            return value or "(none)"
+    return "(none)"
+
+
+def score_range_of(session):
+    if session["ended_at"] is None or session["engagement_score"] is None:
+        return ""
+    return BUCKETS[min(max(session["engagement_score"] // 20, 0), 4)]
+
+
+# The key of a session in each dimension, or "" if it has none.
+KEYS_OF = {
+    "country": lambda session, page_query: session["country"] or "XX",
+    "source": lambda session, page_query: (session["referrer_domain"] or "").rpartition("@")[2] or "(direct)",
+    "engagement": lambda session, page_query: score_range_of(session),
+    "entry_page": lambda session, page_query: page_of(session["entry_page"], page_query) or "",
+    "exit_page": lambda session, page_query: page_of(session["exit_page"], page_query) or "",
+    "campaign": lambda session, page_query: campaign_of(session["entry_page"] or ""),
+}
 
 
 class Plain:
@@ -90,37 +117,30 @@ class Plain:
                 visits[page].add(event["session_id"])
         return [{"page": page, "views": count, "unique_sessions": len(visits[page])} for page, count in ordered(views)]
 
-    def session_pages(self, column):
-        pages = (page_of(session[column], self.page_query) for session in self.sessions)
-        return [
-            {"page": page, "sessions": count}
-            for page, count in ordered(Counter(page for page in pages if page is not None))
-        ]
+    def count_keys(self, dimension):
+        """Return the number of sessions of each key. Sessions without a key are not counted."""
+        keys = (KEYS_OF[dimension](session, self.page_query) for session in self.sessions)
+        return Counter(filter(None, keys))
+
+    def session_pages(self, dimension):
+        return [{"page": page, "sessions": count} for page, count in ordered(self.count_keys(dimension))]
 
     def geo(self):
         visitors = defaultdict(set)
-        counts = Counter(session["country"] or "XX" for session in self.sessions)
         for session in self.sessions:
             visitors[session["country"] or "XX"].add(session["visitor_id"])
         return [
             {"country": country, "sessions": count, "unique_visitors": len(visitors[country])}
-            for country, count in ordered(counts)
+            for country, count in ordered(self.count_keys("country"))
         ]
 
     def sources(self):
-        counts = Counter(
-            (session["referrer_domain"] or "").rpartition("@")[2] or "(direct)" for session in self.sessions
-        )
+        counts = self.count_keys("source")
         return [{"referrer_domain": domain, "sessions": count} for domain, count in ordered(counts)]
 
     def engagement(self):
-        buckets = ["0-19", "20-39", "40-59", "60-79", "80-100"]
-        counts = Counter(
-            buckets[min(max(session["engagement_score"] // 20, 0), 4)]
-            for session in self.sessions
-            if session["ended_at"] is not None and session["engagement_score"] is not None
-        )
-        return [{"bucket": bucket, "count": counts[bucket]} for bucket in buckets]
+        counts = self.count_keys("engagement")
+        return [{"bucket": bucket, "count": counts[bucket]} for bucket in BUCKETS]
 
 
 def ordered(counts):
