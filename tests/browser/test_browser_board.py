@@ -313,6 +313,49 @@ def test_offline_board_shows_a_notice(tab, url):
 
 
 @pytest.mark.clock
+def test_selection_survives_a_lost_connection(tab, url):
+    page = open_board(tab, url)
+    page.hover('[data-lead="4"]')
+    page.check('[data-lead="4"] input')
+    page.context.set_offline(True)
+    page.clock.fast_forward(5000)
+    wait_until_shown(page, ".problem")
+    page.context.set_offline(False)
+    wait_until_gone(page, ".problem")
+
+    assert page.inner_text(".selection span") == "1 selected"
+
+
+@pytest.mark.clock
+def test_error_of_a_filter_stays_until_the_board_is_loaded(tab, database, url):
+    run(database, "update leads set project_name = 'Sky' where lead_id = 4")
+    page = open_board(tab, url)
+    page.route("**/analytics/board?project=*", lambda route: route.fulfill(status=500, body=""))
+    page.select_option('[data-key="filter-project"]', "Sky")
+    wait_until_shown(page, ".problem")
+    page.clock.fast_forward(5000)
+    page.wait_for_timeout(200)  # time for the poll that must not hide the error
+
+    assert page.is_visible(".problem")
+    page.unroute_all()
+    page.click(".problem button")
+    wait_until_gone(page, ".problem")
+    assert cards(page, "new") == [4]
+
+
+def test_browser_asks_before_it_leaves_an_unsaved_move(tab, url):
+    page = open_board(tab.context.new_page(), url)
+    page.route("**/analytics/leads", lambda route: None)
+    page.click('[data-key="move-4"]')
+    page.click('[data-lead="4"] .menu button:has-text("Won")')
+    with page.expect_event("dialog") as dialog:
+        page.close(run_before_unload=True)
+
+    assert dialog.value.type == "beforeunload"
+    dialog.value.accept()
+
+
+@pytest.mark.clock
 def test_two_boards_that_move_the_same_cards_agree(tab, open_another, database, url):
     pages = open_board(tab, url), open_another(has_clock=True)
     answers = []

@@ -513,6 +513,17 @@ def test_lead_opens_while_the_list_is_loading(tab, url):
     assert page.is_visible(".lead-parts")
 
 
+def test_list_can_be_used_while_a_lead_is_loading(tab, url):
+    page = open_page(tab, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    page.route("**/analytics/leads/1", lambda route: None)
+    page.click(".leads a.name >> text=Ann")
+    page.check(".leads tbody tr:nth-child(2) input")
+
+    assert page.inner_text(".selection span") == "1 selected"
+    assert page.evaluate("() => document.documentElement.className") == "busy"
+
+
 def test_missing_lead_shows_a_notice(tab, url):
     page = open_page(tab, f"{url}/leads?lead=99")
 

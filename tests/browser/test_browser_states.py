@@ -145,6 +145,28 @@ def test_error_without_a_text_names_its_status(page):
     wait_until_shown(page, ".problem:has-text('The server answered with status 499')")
 
 
+@pytest.mark.parametrize(
+    ("path", "request_path"),
+    [("", "dashboard?*"), ("conversions", "pipeline?*"), ("leads", "leads?*"), ("board", "board?*")],
+    ids=["statistics", "conversions", "leads", "board"],
+)
+def test_response_that_is_not_json_shows_an_error(tab, url, path, request_path):
+    tab.route(f"**/analytics/{request_path}", lambda route: route.fulfill(body="<html>Log in to the network</html>"))
+    tab.goto(f"{url}/{path}")
+    wait_until_shown(tab, ".problem:has-text('The server does not answer.')")
+    tab.unroute_all()
+    tab.click(".problem button")
+
+    wait_until_gone(tab, ".problem")
+
+
+def test_former_figures_are_dimmed_while_others_load(page):
+    page.route("**/analytics/dashboard?*", lambda route: None)
+    page.keyboard.press("d")
+
+    page.wait_for_function("() => getComputedStyle(document.querySelector('#overview')).opacity === '0.5'")
+
+
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
     "javascript:alert(1)",

@@ -15,7 +15,7 @@ const POLL = 4000; // ms between polls, so that the moves of other people appear
 
 let loading = new AbortController();
 let stages = new Map(); // by status: {status, total, leads, next}
-let cursor = null; // position after which /changes lists the changes of leads
+let cursor = null; // position after which /changes lists the changes of leads; null until the board is loaded
 let parts = null;
 const cards = new Map(); // by lead id: {lead, isSelected, card}
 const selected = new Set(); // lead ids
@@ -23,6 +23,7 @@ const undoSteps = []; // for each move of cards, the moves that undo it
 const newEtags = new Map(); // by lead id and former ETag: the ETag after a move by this page
 let isLifted = false; // whether a card is lifted; polls wait meanwhile
 let pending = Promise.resolve(); // the last request of a move; the next one waits for it
+let unsaved = 0; // requests of moves that have no response
 
 async function load() {
   clearProblem();
@@ -30,6 +31,7 @@ async function load() {
   loading.abort();
   loading = new AbortController();
   const { signal } = loading;
+  cursor = null; // if this fails, no poll may hide the error
   try {
     const facets = get("/leads/facets", requestQuery(["status", "sort"]), signal);
     facets.then((values) => parts?.bar.showFacets(values)).catch((error) => fail(error, load));
@@ -147,7 +149,8 @@ function moveAll(moves, isUndo = false) {
   drawAll();
   const { board } = parts;
   const isShown = () => board === parts?.board; // false when the session has ended
-  pending = pending.then(() => isShown() && send(moves, isUndo, isShown));
+  unsaved++;
+  pending = pending.then(() => isShown() && send(moves, isUndo, isShown)).finally(() => unsaved--);
 }
 
 /** Return the ETag that a lead has after the moves of this page. It differs from the server's if somebody else moved the lead. */
@@ -196,16 +199,17 @@ const undo = () => moveAll(undoSteps.pop() ?? [], true);
 
 /** Show the moves of other people, unless a card is lifted or a menu is open. */
 async function poll() {
-  if (!parts || !cursor || document.hidden || isLifted || isOccupied()) return;
+  if (!parts || document.hidden || isLifted || isOccupied()) return;
   try {
     await pending;
+    if (!cursor) return;
     const last = pending;
     const { signal } = loading;
     const feed = await get("/changes", new URLSearchParams({ since: cursor }), signal);
     if (last !== pending) return; // the response is older than a move
     const gone = feed.changes.filter(({ status }) => status === null).map(({ lead_id }) => find(lead_id)?.lead).filter(Boolean);
     if (!feed.changes.some(({ lead_id, status }) => find(lead_id)?.lead.status !== (status ?? undefined))) cursor = feed.cursor;
-    else if (feed.changes.length > MOST) await load();
+    else if (feed.changes.length > MOST) return load();
     else if ((await refresh(feed.changes, signal)) && gone.length) toast(goneText(gone));
     clearProblem();
   } catch (error) {
@@ -367,7 +371,8 @@ addEventListener("popstate", () => {
 setInterval(poll, POLL);
 setInterval(updateClocks, 60_000);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-addEventListener("online", () => parts && load());
+addEventListener("online", () => parts && (cursor ? poll() : load()));
+addEventListener("beforeunload", (event) => unsaved > 0 && event.preventDefault()); // the browser asks whether to leave
 const { shortcutHelp: keys } = texts;
 const clear = () => {
   parts = cursor = null;

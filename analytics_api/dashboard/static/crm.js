@@ -20,9 +20,14 @@ let prepared = null; // a promise that resolves when the time zone and the scope
 
 /** Return the result of a promise once the time zone and the key's scopes are known, too, unless `signal` is aborted. */
 export async function withKey(promise, signal) {
-  const [result] = await Promise.all([promise, prepared]);
-  signal.throwIfAborted();
-  return result;
+  root.classList.add("busy");
+  try {
+    const [result] = await Promise.all([promise, prepared]);
+    signal.throwIfAborted();
+    return result;
+  } finally {
+    if (!signal.aborted) root.classList.remove("busy");
+  }
 }
 
 /**

@@ -31,9 +31,11 @@ async function showLead(view, leadId, reload, signal) {
     [answer, visits, moves] = await withKey(Promise.all(requests), signal);
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    parts = null;
     return view.replaceChildren(backLink(), h("p.empty.card", { role: "status" }, t.missing));
   }
   const { lead, sessions, submissions } = answer;
+  parts = null;
   view.replaceChildren(
     backLink(),
     h("article.lead", {},
@@ -145,7 +147,6 @@ async function load() {
   next = null; // scrolling must not add leads of the former query
   const { signal } = loading;
   if (leadId()) {
-    parts = null;
     return showLead(byId("view"), leadId(), load, signal).catch((error) => fail(error, load));
   }
   list = location.search + location.hash;

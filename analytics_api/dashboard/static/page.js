@@ -21,42 +21,41 @@ export function pathOf(endpoint, query) {
 }
 
 export async function get(endpoint, query, signal) {
-  const response = await request(pathOf(endpoint, query), { signal });
-  return response.json();
+  return readJSON(await request(pathOf(endpoint, query), { signal }));
 }
 
 /** Return a response's JSON as `body`, and `next`: the query of the next page, or null on the last one. */
 export async function getPage(endpoint, query, signal) {
   const response = await request(pathOf(endpoint, query), { signal });
   const link = response.headers.get("Link")?.match(/\?([^>]*)>/);
-  return { body: await response.json(), next: link ? link[1] : null };
+  return { body: await readJSON(response), next: link ? link[1] : null };
 }
 
 /** Send a PATCH request. Return the JSON of the response. */
 export async function patch(endpoint, body) {
   const headers = { "Content-Type": "application/json" };
-  const response = await request(pathOf(endpoint), { method: "PATCH", headers, body: JSON.stringify(body) });
-  return response.json();
+  return readJSON(await request(pathOf(endpoint), { method: "PATCH", headers, body: JSON.stringify(body) }));
 }
 
 export async function signIn(key) {
   const headers = { "Content-Type": "application/json" };
-  const response = await request(pathOf("/session"), { method: "POST", headers, body: JSON.stringify({ key }) });
-  return response.json();
+  return readJSON(await request(pathOf("/session"), { method: "POST", headers, body: JSON.stringify({ key }) }));
 }
 
 export async function signOut() {
   await request(pathOf("/session"), { method: "DELETE" });
 }
 
+/** Throw an ApiError without a status, unless the page aborted the request. */
+function failRequest(error) {
+  throw error.name === "AbortError" ? error : new ApiError(0, error.message);
+}
+
+/** Return a response's JSON. It fails if the connection breaks, or if a login page of the network replaces the response. */
+const readJSON = (response) => response.json().catch(failRequest);
+
 async function request(path, options) {
-  let response;
-  try {
-    response = await fetch(path, { ...options, cache: "no-cache" });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, error.message);
-  }
+  const response = await fetch(path, { ...options, cache: "no-cache" }).catch(failRequest);
   if (response.ok) return response;
   let body = {};
   try {
