@@ -121,6 +121,12 @@ def test_indexed_matches_are_looked_up_by_rowid(connection):
     assert set(pages.values()) == {"SEARCH leads USING INTEGER PRIMARY KEY (rowid=?)"}
 
 
+def test_matches_are_looked_up_without_a_bloom_filter(connection):
+    plans = {label: plan_of(connection, label) for label in STATEMENTS}
+
+    assert [label for label, plan in plans.items() if any("BLOOM FILTER" in step for step in plan)] == []
+
+
 def test_short_terms_scan_once_for_each_part_of_a_page(connection):
     scans = {label: len(full_scans(plan_of(connection, label))) for label in SCANNED}
 
