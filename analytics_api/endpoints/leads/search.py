@@ -177,12 +177,13 @@ where {CONDITIONS[name]}
 }
 
 # The count for a frequent term. SQLite reads the index of the status, instead of looking up each match in the table.
+# `+` prevents this look-up after ANALYZE, and on PostgreSQL.
 COUNT_FREQUENT: Final = """
 select count(*) as total
 from leads
 where status = :status
   and status <> ''
-  and lead_id in (select rowid from lead_search(:index_query))
+  and +lead_id in (select rowid from lead_search(:index_query))
 """
 
 COUNT_UP_TO: Final = """
