@@ -1,15 +1,20 @@
 """The parameters of filters: their values, and the days for which they are allowed."""
 
+import re
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from helpers.client import NOW
+from helpers.random_filters import VALUES
 
 from analytics_api import Context
 from analytics_api.endpoints.overview import overview
 from analytics_api.errors import InvalidRequest
+from analytics_api.statistics.session_filters import SESSION_FILTERS
 
+ROOT = Path(__file__).parents[1]
 DAY = 86_400_000
 
 FILTERED = [
@@ -78,6 +83,34 @@ def visits(insert):
     insert("events", session_id="a", event_type="page_view", page_url="/caf\u00e9", occurred_at=NOW)
     insert("events", session_id="b", event_type="click", occurred_at=NOW)
     insert("events", session_id="none", event_type="page_view", page_url="/caf\u00e9", occurred_at=NOW)
+
+
+def with_suffixes(names, suffixes):
+    return {name + suffix for name in names for suffix in suffixes}
+
+
+def test_every_filter_is_documented():
+    text = ROOT.joinpath("docs/querying.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Filters\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE)
+    [parts] = re.findall(r"^- `.prefix` and `.contains` exist for (.+?)\. ", section, re.MULTILINE)
+
+    names = with_suffixes(re.findall(r"`(\w+)`", " ".join(rows)), ["", ".not"])
+    assert names | with_suffixes(re.findall(r"`(\w+)`", parts), [".prefix", ".contains"]) == SESSION_FILTERS.keys()
+
+
+def test_page_has_every_filter():
+    text = ROOT.joinpath("analytics_api/dashboard/static/state.js").read_text(encoding="utf-8")
+    [body] = re.findall(r"^export const FILTERS = \{\n(.+?)^\};", text, re.MULTILINE | re.DOTALL)
+
+    rows = re.findall(r"(\w+): \[(.+)\]", body)
+    assert set().union(*(with_suffixes([name], ["", *re.findall(r"[.\w]+", more)]) for name, more in rows)) == (
+        SESSION_FILTERS.keys()
+    )
+
+
+def test_random_filters_include_every_filter():
+    assert VALUES.keys() == SESSION_FILTERS.keys()
 
 
 def count(get, query):
