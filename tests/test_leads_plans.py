@@ -183,20 +183,21 @@ def test_leads_with_one_value_are_read_in_the_order_of_its_index(plans, filters,
 
 @pytest.mark.parametrize("statuses", [["won"], ["won", "lost"]], ids="-".join)
 @pytest.mark.parametrize(
-    ("filters", "bound"),
+    ("filters", "end"),
     [
-        ({"from": "2026-02-01"}, "enquiry_datetime>?"),
-        ({"to": "2026-02-01"}, "enquiry_datetime<?"),
-        ({"score_min": "60"}, "engagement_score>?"),
-        ({"follow_up_to": "2026-02-01"}, "last_follow_up_at<?"),
+        ({"from": "2026-02-01"}, "status=? AND enquiry_datetime>?)"),
+        ({"to": "2026-02-01"}, "status=? AND enquiry_datetime<?)"),
+        ({"score_min": "60"}, "status=? AND engagement_score>?)"),
+        ({"follow_up_to": "2026-02-01"}, "status=? AND last_follow_up_at<?)"),
+        ({"has_visits": "false"}, "(has_visits=? AND status=?)"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_statuses_and_a_range_are_looked_up_in_one_index(plans, statuses, filters, bound):
+def test_statuses_and_another_filter_are_looked_up_in_one_index(plans, statuses, filters, end):
     *_, plan = plans(find_filtered_page, {**filters, "status": statuses})
 
     [step] = [step for step in plan if step.startswith("SEARCH leads") and "(rowid=?)" not in step]
-    assert step.endswith(f"status=? AND {bound})")
+    assert step.endswith(end)
 
 
 def test_statuses_and_a_range_are_counted_in_one_index(plans, monkeypatch):
@@ -211,7 +212,7 @@ def test_statuses_and_a_range_are_counted_in_one_index(plans, monkeypatch):
 @pytest.mark.parametrize(
     ("filters", "step"),
     [
-        ({"has_visits": "true"}, "SCAN leads USING COVERING INDEX leads_by_visits"),
+        ({"has_visits": "true"}, "SEARCH leads USING COVERING INDEX leads_by_visits (has_visits=? AND status=?)"),
         ({"from": "2026-01-01", "has_visits": "false"}, "SCAN leads USING COVERING INDEX leads_by_visits"),
         (
             {"score_min": "10"},

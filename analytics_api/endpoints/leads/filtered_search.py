@@ -45,9 +45,9 @@ COVERED_COLUMNS: Final = frozenset(
 # the order of this date, without sorting.
 SORTED_COLUMNS: Final = frozenset({"project_source", "contact_country_name", "contact_city", "engagement_label"})
 SORTED_BY: Final = "enquiry_datetime"
-# For each of these columns, an index begins with the status and the column. So SQLite can look up the leads of a status
-# by the column, and count the matches of each status without sorting.
-COLUMNS_IN_STATUS: Final = frozenset({"engagement_score", "enquiry_datetime", "last_follow_up_at"})
+# For each of these columns, an index begins with the status and the column (leads_by_visits in the other order). So
+# SQLite can look up the leads of a status by the column, and count the matches of each status without sorting.
+COLUMNS_IN_STATUS: Final = frozenset({"engagement_score", "enquiry_datetime", "last_follow_up_at", "has_visits"})
 # The columns of the index leads_by_visits. It begins with has_visits and status, so SQLite can group by has_visits and
 # status without sorting the leads.
 VISITS_COLUMNS: Final = frozenset({"has_visits", "engagement_score", "enquiry_datetime"})
