@@ -599,7 +599,7 @@ def test_broken_rows_are_not_joined(refusal, rows):
         "INSERT INTO t VALUES(1,readfile('x'));",
         "INSERT INTO t VALUES(1,writefile('other.db','x'));",
         "INSERT INTO t VALUES(1,randomblob(9));",
-        "CREATE TABLE u (a, b AS (load_extension(a)));",
+        "CREATE TABLE u (a CHECK (1), b AS (2)); DROP TABLE t;",
         "CREATE/* ; */TRIGGERS x;",
         "CREATE " + "/*" + "*/ /*" * 5000 + "*/ TABULE u(a);",
     ],
@@ -787,13 +787,32 @@ def test_sqlite_file_without_tables_is_rejected(refusal, tmp_path):
     assert said == "FILE: has no table; pass the SQL of `wrangler d1 export` or an SQLite database"
 
 
-def test_generated_json_columns_are_read(load, database, tmp_path):
-    table = "create table page (data check (json_valid(data)), url as (data ->> '$.url'))"
-    database.execute(table)
+def test_generated_json_columns_are_read(database, tmp_path):
+    database.execute("create table page (data check (json_valid(data)), url as (data ->> '$.url'))")
     database.execute("""insert into page values ('{"url": "/a"}')""")
 
     assert contents(tmp_path / "local.sqlite")["page"] == [('{"url": "/a"}', "/a")]
-    assert load(f"""{table};INSERT INTO page VALUES('{{"url": "/b"}}');""") == {"page": [('{"url": "/b"}', "/b")]}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "CREATE TABLE t (a INT, u AS (a LIKE '%x') VIRTUAL, b);",
+        "CREATE TABLE t (a INT, [as (] GENERATED ALWAYS AS (printf('%d, )', (a))) STORED, b DEFAULT (1));",
+        "CREATE TABLE t (a INT, u TEXT NOT NULL AS (later(a)) UNIQUE, b CHECK (later(b) > ')' -- )\n));",
+        "CREATE TABLE t (a INT CHECK(a GLOB ('*x')) DEFAULT 5 CHECK (later(a)), b, CONSTRAINT c CHECK (later(a)));",
+        "CREATE TABLE t (a INT /* as ( */ NOT NULL, 'u' /*,*/ ANY AS/**/(later(a)), \"b\" TEXT) STRICT;",
+        "CREATE TABLE \"t\" (a INT DEFAULT (CAST('as (' AS INT)), `check (` INT AS (later(1)), b, UNIQUE (a, b));",
+    ],
+    ids=["like", "printf", "unique", "check", "strict", "cast"],
+)
+def test_expressions_of_tables_are_not_evaluated(write, table):
+    path = write(table + "\nINSERT INTO \"t\" VALUES(1,'x');\nINSERT INTO \"t\" VALUES(2,'x');\n")
+
+    with open_scratch(path) as scratch:
+        rows = scratch.execute("select a, b from t").fetchall()
+
+    assert rows == [(1, "x"), (2, "x")]
 
 
 def test_views_and_triggers_of_sqlite_files_are_not_run(database, tmp_path):

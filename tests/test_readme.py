@@ -486,6 +486,9 @@ def test_import_examples_run(folder):
     (folder / "access.log").write_bytes(access_logs.line("10:00:00"))
     (folder / "access.log.1.gz").write_bytes(gzip.compress(access_logs.line("10:10:00", "/prices")))
     (folder / "export.sql").write_text("CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id, started_at);")
+    (folder / "sessions.ndjson").write_text('{"session_id":"s1","visitor_id":"v1","started_at":1771945200000}\n')
+    for table in ("events", "leads", "lead_submissions"):
+        (folder / f"{table}.ndjson").touch()
 
     for arguments in examples("docs/importing.md"):
         run(*arguments)
@@ -500,6 +503,7 @@ def test_import_examples_run(folder):
         ("https://example.com/",),
         ("https://example.com/prices",),
     ]
+    assert query("analytics.db", "select visitor_id from sessions where session_id = 's1'") == [("v1",)]
 
 
 def test_lifecycle_examples_run():

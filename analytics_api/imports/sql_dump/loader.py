@@ -26,6 +26,7 @@ from .syntax import (
     VERBS,
     has_select,
     unquote,
+    without_expressions,
     without_infinity,
 )
 
@@ -187,7 +188,8 @@ class DumpLoader:
             if CATALOGUE.fullmatch(name) or (table["delete"] and not is_housekeeping(name)):
                 raise self._not_allowed(sql)
             if not is_housekeeping(name):
-                self._run(self._without_nul(sql), is_values=not has_select(sql))
+                sql = self._without_nul(sql)
+                self._run(without_expressions(sql) if CREATE.match(sql) else sql, is_values=not has_select(sql))
         elif not SKIPPED.match(sql, 0, MAX_PREFIX_LENGTH):
             raise self._not_allowed(sql)
 

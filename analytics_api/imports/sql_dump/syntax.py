@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 # Each pattern can match a string in only one way. With two ways, a failed match would take exponential time.
 GAP = r"(?:\s|--[^\n]*\n|/\*[^*]*\*+(?:[^*/][^*]*\*+)*/)"
@@ -54,6 +55,12 @@ for _ in range(3):
 ROW = re.compile(rf"\s*(\({VALUES}\))\s*;\s*")
 INSERT = re.compile(rf"INSERT\s+INTO\s*(?P<name>{NAME})\s*(?:\(\s*{NAME}(?:\s*,\s*{NAME})*\s*\)\s*)?VALUES(?=\s*\()")
 
+# The following patterns are searched in a mask, see _mask().
+CHECK = re.compile(r"\bcheck\s*\(", re.IGNORECASE)
+GENERATED = re.compile(r"\bas\s*\(", re.IGNORECASE)
+DELIMITER = re.compile(r"[(),]")
+COLUMN = re.compile(rf"{GAP}*{NAME}")
+
 
 def unquote(name: str) -> str:
     """Remove the quotes from an SQL name."""
@@ -68,6 +75,52 @@ def has_select(sql: str) -> bool:
     return bool(SELECT.search(sql)) and any(
         token.lastgroup == "bare" and SELECT.search(token[0]) for token in TOKEN.finditer(sql)
     )
+
+
+def without_expressions(sql: str) -> str:
+    """Replace the expressions of check constraints and generated columns in a CREATE TABLE statement by null.
+
+    The import does not need them. They may call a function that is slow, or that this version of SQLite does not have.
+    """
+    parts: list[str] = []
+    mask, done = _mask(sql), 0
+    while check := CHECK.search(mask, done):
+        parts += sql[done : check.end()], "null"
+        done = next((end for _, end in _split(mask, check.start()) if mask[end : end + 1] == ")"), len(sql))
+    sql = "".join(parts) + sql[done:]
+
+    parts.clear()
+    mask, done = _mask(sql), 0
+    for begin, end in _split(mask, 0):
+        if GENERATED.search(mask, begin, end) and (column := COLUMN.match(sql, begin, end)):
+            parts += sql[done:begin], f"{column[0]} any as (null)"
+            done = end
+    return "".join(parts) + sql[done:]
+
+
+def _mask(sql: str) -> str:
+    """Replace quoted text by quotes, and comments by spaces. The length is unchanged."""
+    return "".join(
+        token[0] if token.lastgroup == "bare" else (" " if token[0][0] in "-/" else "'") * len(token[0])
+        for token in TOKEN.finditer(sql)
+    )
+
+
+def _split(mask: str, start: int) -> Iterator[tuple[int, int]]:
+    """Yield the begin and end of each item of the first list in parentheses, without the commas between them."""
+    depth = begin = 0
+    for delimiter in DELIMITER.finditer(mask, start):
+        if delimiter[0] == "(":
+            depth += 1
+            begin = delimiter.end() if depth == 1 else begin
+            continue
+        if depth == 1:
+            yield begin, delimiter.start()
+            begin = delimiter.end()
+        if delimiter[0] == ")":
+            depth -= 1
+            if depth <= 0:
+                return
 
 
 def without_infinity(sql: str) -> str:
