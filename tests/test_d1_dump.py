@@ -794,6 +794,18 @@ def test_generated_json_columns_are_read(database, tmp_path):
     assert contents(tmp_path / "local.sqlite")["page"] == [('{"url": "/a"}', "/a")]
 
 
+def test_generated_columns_of_sqlite_files_are_not_evaluated(database, tmp_path):
+    database.execute(
+        "create table page (url, u not null as (url like '%x'), v as (url glob 'x') unique, w as (printf('%d', url)))"
+    )
+    database.execute("insert into page values ('/a')")
+
+    with open_scratch(tmp_path / "local.sqlite") as scratch:
+        rows = scratch.execute("select url from page").fetchall()
+
+    assert rows == [("/a",)]
+
+
 @pytest.mark.parametrize(
     "table",
     [
