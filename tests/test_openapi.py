@@ -13,6 +13,7 @@ from analytics_api.keys import KeyStore
 from analytics_api.openapi import document
 from analytics_api.routes import ROUTES
 from analytics_api.server.serve import build_server_app
+from analytics_api.statistics.session_filters import SESSION_FILTERS
 
 DOCUMENT = document()
 OPERATIONS = {
@@ -134,19 +135,9 @@ def test_document_has_every_parameter_with_its_bounds():
         "visitor": ["new", "returning"],
         "lead": ["true", "false"],
     }
-    filters = {
-        name: {"type": "array", "maxItems": 20, "items": {"type": "string", "pattern": "^[^\\u0000]*$"}}
-        for field in ("country", "source", "entry_page", "exit_page", "page", "event_type")
-        for name in (field, f"{field}.not")
-    }
-    for field in ("source", "entry_page", "exit_page", "page"):
-        filters |= {f"{field}.prefix": filters[field], f"{field}.contains": filters[field]}
+    filters = dict.fromkeys(SESSION_FILTERS, value)
     for field, choices in words.items():
-        filters[field] = filters[f"{field}.not"] = {
-            "type": "array",
-            "maxItems": 20,
-            "items": {"type": "string", "enum": choices},
-        }
+        filters[field] = filters[f"{field}.not"] = {**value, "items": {"type": "string", "enum": choices}}
     compare = {"type": "string", "enum": ["previous", "year"]}
     keys = ["source", "country", "entry_page", "campaign", "project", "day", "week", "month", "total"]
     ranged = {"from": day, "to": day, "days": days, "compare": compare, **filters}
