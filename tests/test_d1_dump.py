@@ -144,6 +144,22 @@ def test_shell_dump_is_read(load):
     assert load(dump) == {"t": [(1, "x")]}
 
 
+def test_virtual_tables_of_a_shell_dump_are_skipped(load):
+    dump = """PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, contact_name TEXT);
+INSERT INTO leads VALUES(1,'Ann');
+PRAGMA writable_schema=ON;
+INSERT INTO sqlite_schema(type,name,tbl_name,rootpage,sql)VALUES('table','f','f',0,'CREATE VIRTUAL TABLE f USING x(a)');
+CREATE TABLE IF NOT EXISTS 'f_config'(k PRIMARY KEY, v) WITHOUT ROWID;
+INSERT INTO f_config VALUES('version',4);
+PRAGMA writable_schema=OFF;
+COMMIT;
+"""
+
+    assert load(dump) == {"f_config": [("version", 4)], "leads": [(1, "Ann")]}
+
+
 def test_line_ends_may_be_inserted_by_functions(load):
     text = r"replace(replace('one\r\ntwo''s\n','\r',char(13)),'\n',char(10))"
 
@@ -562,12 +578,13 @@ def test_broken_rows_are_not_joined(refusal, rows):
         "INSERT INTO t VALUES(1,2);ATTACH 'other.db' AS other;",
         "COMMIT; VACUUM INTO 'other.db';",
         "DETACH main;",
-        "PRAGMA writable_schema=ON;",
+        "PRAGMA writable_schema;",
+        "PRAGMA writable_schema=RESET;",
         "PRAGMA foreign_keys;",
         "PRAGMA foreign_keys=ON, writable_schema=ON;",
         "PRAGMA/**/temp_store_directory='x';",
         "PRAGMA main.defer_foreign_keys=TRUE;",
-        "INSERT INTO sqlite_schema(type,name,tbl_name,rootpage,sql) VALUES('table','f','f',0,'CREATE');",
+        "INSERT INTO sqlite_schema(type,name,tbl_name,rootpage,sql) SELECT 'table','f','f',0,'CREATE';",
         "INSERT INTO sqlite_master VALUES('table','f','f',0,'CREATE VIRTUAL TABLE f USING fts5(a)');",
         'REPLACE INTO main . "SQLITE_MASTER" VALUES(1,2,3,4,5);',
         "INSERT OR IGNORE INTO [sqlite_temp_schema] VALUES(1,2,3,4,5);",

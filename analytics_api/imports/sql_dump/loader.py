@@ -183,6 +183,8 @@ class DumpLoader:
             self.is_in_transaction = True
         elif COMMIT.match(sql, 0, MAX_PREFIX_LENGTH):
             self.is_in_transaction = False
+        elif SKIPPED.match(sql, 0, MAX_PREFIX_LENGTH):
+            return
         elif table := TABLE.match(sql, 0, MAX_PREFIX_LENGTH):
             name = unquote(table["name"])
             if CATALOGUE.fullmatch(name) or (table["delete"] and not is_housekeeping(name)):
@@ -190,7 +192,7 @@ class DumpLoader:
             if not is_housekeeping(name):
                 sql = self._without_nul(sql)
                 self._run(without_expressions(sql) if CREATE.match(sql) else sql, is_values=not has_select(sql))
-        elif not SKIPPED.match(sql, 0, MAX_PREFIX_LENGTH):
+        else:
             raise self._not_allowed(sql)
 
     def _run(self, sql: str, *, is_values: bool) -> None:

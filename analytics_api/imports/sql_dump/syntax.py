@@ -42,6 +42,9 @@ TABLE = _statement(
 SKIPPED = _statement(
     r"create (?:temp |temporary )?(?:view|trigger)\b|create (?:unique )?index\b|analyze\b"
     rf"|pragma (?:defer_)?foreign_keys{GAP}*={GAP}*(?:on|off|true|false|yes|no|0|1){GAP}*;"
+    # The sqlite3 shell defines virtual tables with these statements.
+    r"|pragma writable_schema=(?:on|off);"
+    r"|insert into sqlite_(?:master|schema)\(type,name,tbl_name,rootpage,sql\)values\("
 )
 
 # A row of constants and calls of ROW_FUNCTIONS. Nearly every line of an export is such a row. Parentheses are balanced
