@@ -355,6 +355,21 @@ def test_browser_asks_before_it_leaves_an_unsaved_move(tab, url):
     dialog.value.accept()
 
 
+def test_printed_column_says_that_it_has_not_all_leads(tab, database, url):
+    rows = [(number, "2026-02-01 10:00:00", f"Lead {number}") for number in range(100, 200)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    page = open_board(tab, url)
+    page.emulate_media(media="print")
+    column = page.eval_on_selector(
+        ".column",
+        "column => [column.querySelectorAll('.lead-card').length,"
+        " getComputedStyle(column.querySelector('.total'), '::after').content]",
+    )
+
+    assert column[0] < 106
+    assert column[1] == f'" (the first {column[0]})"'
+
+
 @pytest.mark.clock
 def test_two_boards_that_move_the_same_cards_agree(tab, open_another, database, url):
     pages = open_board(tab, url), open_another(has_clock=True)

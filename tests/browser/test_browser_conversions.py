@@ -305,6 +305,31 @@ def test_arrow_keys_scroll_a_table_that_is_too_wide(tab, url):
     assert page.url == address
 
 
+def test_table_with_long_names_fits_on_paper(tab, shop, url):
+    run = f"update sessions set entry_page = 'https://shop.example/{'x' * 200}'"
+    shop.write(lambda at: at.execute(run))
+    tab.set_viewport_size({"width": 718, "height": 1000})  # the width of A4 without its margins
+    page = open_page(tab, f"{url}/conversions?{JANUARY}&by=entry_page")
+    wait_until_shown(page, "#panel-conversions tbody tr")
+    page.emulate_media(media="print")
+
+    assert page.eval_on_selector("#panel-conversions .scroll", "each => each.scrollWidth - each.clientWidth") == 0
+
+
+SELECT_ROW = """row => {
+  getSelection().selectAllChildren(row);
+  return getSelection().toString().split("\t");
+}"""
+
+
+def test_copied_row_has_numbers_without_changes(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
+    wait_for_first(page, "bing.com")
+
+    row = page.eval_on_selector("#panel-conversions tbody tr", SELECT_ROW)
+    assert row == ["bing.com", "2", "2", "1", "1", "2", "100.0%", "100.0%", "1.0d", "4.0d"]
+
+
 def test_filter_without_matches_is_cleared_from_the_notice(tab, url):
     page = open_page(tab, f"{url}/conversions?{JANUARY}&source=nothing.example")
     wait_until_shown(page, ".notice:has-text('Nothing matches these filters')")

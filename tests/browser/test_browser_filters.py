@@ -2,7 +2,17 @@
 
 from urllib.parse import parse_qsl, urlsplit
 
-from helpers.browser import figure, follow, forget, rows, sign_in, wait_until_gone, wait_until_loaded, wait_until_shown
+from helpers.browser import (
+    figure,
+    follow,
+    forget,
+    open_page,
+    rows,
+    sign_in,
+    wait_until_gone,
+    wait_until_loaded,
+    wait_until_shown,
+)
 from helpers.client import KEY
 from helpers.rows import insert, session
 
@@ -50,6 +60,16 @@ def test_chip_is_reversed_and_removed(page):
 
     assert reverse == ([("country.not", "IN")], ["Country is not India"], "2")
     assert (query(page), chips(page), figure(page, "sessions")) == ([], [], "4")
+
+
+def test_focus_stays_in_the_page_after_removing_a_filter(tab, url):
+    page = open_page(tab, f"{url}/?country=IN")
+    page.focus(".chip-close")
+    page.keyboard.press("Enter")
+    wait_until_gone(page, ".chip")
+    wait_until_loaded(page)
+
+    assert page.evaluate("() => document.activeElement.id") == "main"
 
 
 def test_part_of_a_value_is_typed(page):

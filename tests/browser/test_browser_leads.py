@@ -476,6 +476,48 @@ def test_lead_is_printed_on_one_clean_page(tab, url):
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
 
 
+CONTENT_AFTER = "element => getComputedStyle(element, '::after').content"
+
+
+def test_printed_list_names_its_filters_and_its_part(tab, database, url):
+    rows = [(number, "2026-02-20 10:00:00", f"Lead {number}") for number in range(100, 160)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    resize(tab, 718)
+    page = open_page(tab, f"{url}/leads?status=new&from=2026-02-01#q=lead")
+    wait_until_shown(page, ".count:has-text('60 leads')")
+    page.emulate_media(media="print")
+
+    shown = {name: page.is_visible(f'[data-key="filter-{name}"]') for name in ("status", "from", "project", "to")}
+    assert shown == {"status": True, "from": True, "project": False, "to": False}
+    assert page.is_visible(".search")
+    assert not page.is_visible("text=Download CSV")
+    assert page.eval_on_selector(".count", CONTENT_AFTER) == '" (the first 50)"'
+
+
+def test_headings_of_a_printed_list_are_no_buttons(tab, url):
+    page = open_page(tab, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    page.emulate_media(media="print")
+
+    # Chromium does not repeat the box of a button in the headings of the next sheets.
+    assert page.eval_on_selector(".sort", "button => getComputedStyle(button).display") == "contents"
+
+
+def test_menu_of_the_selection_fits_into_a_low_window(tab, url):
+    resize(tab, 320, 225)  # a window of 1280 × 900 px at 400 %
+    page = open_page(tab, f"{url}/leads")
+    page.check(".leads tbody input >> nth=0")
+    page.keyboard.press("m")
+
+    assert page.locator(".selection .menu").bounding_box()["y"] >= 0
+
+
+def test_lead_without_forms_has_no_empty_section(tab, url):
+    page = open_page(tab, f"{url}/leads?lead=2")
+
+    assert page.locator(".part h3").all_inner_texts() == ["Contact", "Path to the enquiry", "Moves"]
+
+
 def test_nothing_personal_is_stored_or_in_addresses(tab, url):
     page = open_page(tab, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])

@@ -174,6 +174,36 @@ def test_list_in_a_dialog_is_printed_completely(resized, url):
     assert not page.is_visible("main")
 
 
+def test_range_menu_fits_into_a_low_window(resized, url):
+    page = open_page(resized(910, 420), f"{url}/")
+    page.evaluate("() => scrollTo(0, 500)")
+    page.click('[data-key="period"]')
+    menu = page.locator(".toolbar .menu:visible").bounding_box()
+
+    assert menu["y"] + menu["height"] <= 420
+
+
+def test_list_in_a_dialog_is_shown_in_a_low_window(resized, url):
+    page = open_page(resized(320, 225), f"{url}/?detail=pages")  # a window of 1280 × 900 px at 400 %
+    wait_until_shown(page, "dialog .rows li:nth-child(100)")
+    page.locator("dialog .rows li:nth-child(50) .value").hover()
+
+    assert page.locator("dialog .rows li:nth-child(50)").bounding_box()["y"] < 225
+    assert page.eval_on_selector("dialog .scroll", "list => list.clientHeight") > 225
+
+
+def test_long_value_of_a_row_does_not_cover_the_change(resized, url):
+    page = open_page(resized(1280), f"{url}/")
+    fill = """row => {
+      row.querySelector('.name').textContent = 'x'.repeat(200);
+      const value = row.querySelector('.value');
+      value.textContent = '1,234,567,890';
+      return value.scrollWidth - value.clientWidth;
+    }"""
+
+    assert page.eval_on_selector("#panel-pages .rows li", fill) == 0
+
+
 @pytest.mark.parametrize(("path", "card"), [("", "#overview"), ("conversions", "#panel-conversions")])
 def test_card_with_a_table_begins_on_the_first_printed_page(resized, url, path, card):
     page = open_page(resized(718), f"{url}/{path}")

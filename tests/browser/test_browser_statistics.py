@@ -255,6 +255,29 @@ def test_custom_range_has_a_shortcut(page):
     assert page.evaluate("() => document.activeElement.id") == "range-from"
 
 
+def test_focus_is_on_the_menu_after_choosing_two_days(page):
+    page.keyboard.press("c")
+    page.fill("#range-from", "2026-02-20")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**from=2026-02-20*")
+    wait_until_loaded(page)
+
+    assert page.evaluate("() => document.activeElement.dataset.key") == "period"
+
+
+def test_countries_are_sorted_by_their_visitors(tab, shop, url):
+    sessions = (session(number, "2026-02-24", visitor="v9", country="FR") for number in range(10, 14))
+    insert(shop, "sessions", *sessions, session(14, "2026-02-24", visitor="v8", country="US"))
+    page = open_page(tab, f"{url}/")
+    wait_until_loaded(page)
+    shown = rows(page, "countries")
+    page.click('[data-key="detail-countries"]')
+    wait_until_shown(page, "dialog .rows:not(.loading) li")
+
+    assert shown == [("United States", "2"), ("France", "1"), ("India", "1"), ("Germany", "1")]
+    assert page.locator("dialog .rows .value").all_inner_texts() == ["2", "1", "1", "1"]
+
+
 def test_print_names_days_comparison_and_filter(tab, url):
     page = open_page(tab, f"{url}/?country=IN")
     page.emulate_media(media="print")
@@ -271,7 +294,7 @@ def test_print_names_days_comparison_and_filter(tab, url):
 def test_full_list_names_the_range_and_the_filters(tab, url):
     tab.goto(f"{url}/?country=IN&detail=sources")
 
-    assert tab.inner_text("dialog .summary") == "Last 30 days · Country is India"
+    assert tab.inner_text("dialog .summary") == "Jan 26 – Feb 24, 2026 · Last 30 days · Country is India"
 
 
 def test_range_and_filters_stay_visible(new_page, drawing_browser, url):

@@ -256,10 +256,12 @@ function makeColumn(status) {
   };
   const draw = () => {
     const stage = stages.get(status);
+    const shown = stage.leads.slice(0, count);
     total.textContent = format.integer(stage.total);
+    total.dataset.shown = shown.length < stage.total ? t.onPaper(format.integer(shown.length)) : "";
     element.setAttribute("aria-label", `${name}, ${total.textContent}`);
     empty.hidden = isCollapsed || stage.leads.length > 0;
-    fillBlocks(list, end, stage.leads.slice(0, count).map(cardOf));
+    fillBlocks(list, end, shown.map(cardOf));
   };
   const more = async () => {
     const stage = stages.get(status);

@@ -49,7 +49,7 @@ function chip(state, name, value, index) {
     : [texts.dimensions[parameter], " ", h("i", {}, texts.comparisons[suffix]), " ", h("bdi", {}, shown)];
   const canInvert = suffix === "" || suffix === ".not";
   const invert = nav(invertFilter(state, index), {}, `invert-${index}`);
-  const remove = { ...nav(removeFilter(state, index), {}), "aria-label": texts.removeFilter(text) };
+  const remove = { ...nav(removeFilter(state, index), {}, `remove-${index}`), "aria-label": texts.removeFilter(text) };
   return h(
     "li.chip",
     {},
@@ -187,7 +187,7 @@ function customRange(state, today, go) {
   };
   return h(
     "form.custom",
-    { onsubmit: submit },
+    { onsubmit: submit, "data-key": "period" }, // the button's key, so that the button has the focus afterwards
     h("p", {}, texts.customRange, h("kbd", { "aria-hidden": "true" }, "C")),
     h("label", {}, texts.from, first),
     h("label", {}, texts.to, last),

@@ -162,6 +162,7 @@ function dayControl(name, onChange) {
 function showDay(control) {
   const field = control.querySelector("input");
   const value = readQuery().get(field.name) ?? "";
+  field.classList.toggle("on", value !== "");
   if (field.value !== value && (field.validity.valid || field !== document.activeElement)) field.value = value;
 }
 

@@ -47,7 +47,7 @@ async function showLead(view, leadId, reload, signal) {
         part(t.contact, contact(lead)),
         part(t.path, path(lead, sessions, visits)),
         h("div", {},
-          part(t.submissions, h("ol.timeline", {}, submissions.map(submission))),
+          submissions.length > 0 && part(t.submissions, h("ol.timeline", {}, submissions.map(submission))),
           part(t.history, moves.length ? h("ol.timeline", {}, moves.map(move)) : h("p.muted", {}, t.noHistory)),
           lead.other_leads.length > 0 && part(t.others, h("ul.timeline", {}, lead.other_leads.map(other)))))),
   );
@@ -175,6 +175,7 @@ async function loadMore() {
     rows.push(...page.body.leads);
     next = page.next;
     parts.body.append(...page.body.leads.map(row));
+    drawCount();
     parts.watchEnd();
   } catch (error) {
     if (!signal.aborted) next = query;
@@ -200,8 +201,14 @@ function buildList() {
   parts = { bar, count, download, actions, head, body, watchEnd };
 }
 
-function draw() {
+/** Show the number of leads. On paper, it also says how many of them are printed. */
+function drawCount() {
   parts.count.textContent = t.count(format.integer(total));
+  parts.count.dataset.shown = rows.length < total ? t.onPaper(format.integer(rows.length)) : "";
+}
+
+function draw() {
+  drawCount();
   parts.download.href = pathOf("/leads/export", requestQuery([], { format: "csv" }));
   keepFocus(() => parts.head.replaceChildren(...[canMove && selectAll(), ...Object.keys(t.columns).map(headCell)].filter(Boolean)));
   const isFiltered = String(requestQuery()) !== "";

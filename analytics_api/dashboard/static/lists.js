@@ -124,6 +124,9 @@ export function drawPanel(panel, title, tools, content) {
   panel.replaceChildren(h("header", {}, h("h2", { id }, title), tools), ...(content?.filter(Boolean) ?? [h("div.rows.loading")]));
 }
 
+/** Return the rows with the largest value first. The API sorts countries by sessions, and buckets by their scores. */
+const sortRows = (list, rows) => (list.field === "bucket" ? rows : rows.toSorted((a, b) => b[list.value] - a[list.value]));
+
 function showPanel(panel, list, state, data, today, tabs) {
   const { section, title } = list;
   const explanation = !tabs && list.explain && info(texts.about(title), list.explain);
@@ -132,7 +135,7 @@ function showPanel(panel, list, state, data, today, tabs) {
   const menu = rows && actionsMenu(title, section.replace("_", "-"), () => get(list.endpoint, query()), list.endpoint, query());
   const content = () => {
     if (!Array.isArray(rows)) return [h("p.empty", {}, texts.sectionMissing)];
-    const visible = rows.slice(0, PANEL_ROWS);
+    const visible = sortRows(list, rows).slice(0, PANEL_ROWS);
     const isEmpty = !visible.some((row) => row[list.value]);
     const byChange = { ...nav(state, { detail: section, sort: "change" }, `change-${section}`), "aria-label": texts.byChange(title), ...tipOf(texts.byChange(title)) };
     const more = { ...nav(state, { detail: section }, `detail-${section}`), "aria-label": texts.allOf(title) };
@@ -284,7 +287,7 @@ function detailContent(list, rows, state, overview, query, onChange) {
     if (text !== search.value.trim()) return;
     if (!found) return holder.replaceChildren(h("p.error", {}, texts.sectionMissing));
     const wanted = text.toLocaleLowerCase();
-    const matching = found.filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
+    const matching = sortRows(list, found).filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
     if (sort) matching.sort((a, b) => (growth(list, b) - growth(list, a)) * (sort === "change" ? 1 : -1));
     const showing = rows.length === list.limit ? texts.showingFirst : texts.showing;
     count.textContent = showing(format.integer(matching.length), format.integer(rows.length));

@@ -46,7 +46,9 @@ async function countLeads() {
 
 function showDetail() {
   if (state.detail && data && !document.querySelector("dialog[open]")) {
-    openDetail(state.detail, state, data.overview, today(), { about: summaryOf(state), onChange: rememberList, onClose: closeDetail });
+    const { from, to } = data.range;
+    const about = `${state.period ? `${format.range(from, to)} · ` : ""}${summaryOf(state)}`;
+    openDetail(state.detail, state, data.overview, today(), { about, onChange: rememberList, onClose: closeDetail });
   } else if (!state.detail) document.querySelector("dialog.wide")?.close();
 }
 

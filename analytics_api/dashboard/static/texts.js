@@ -247,6 +247,7 @@ export const texts = {
     board: "Board",
     search: "Name, e-mail, phone, project or visitor",
     count: (count) => `${count} ${count === "1" ? "lead" : "leads"}`,
+    onPaper: (count) => ` (the first ${count})`,
     none: "No lead matches.",
     noneYet: "There are no leads yet. Forms of your site that have the attribute data-analytics-lead send them.",
     noScope: "Your account or key may not read leads.",
