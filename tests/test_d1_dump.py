@@ -282,6 +282,12 @@ def test_byte_order_mark_and_crlf_are_accepted(load):
     assert load("\ufeff" + EXPORT.replace("\n", "\r\n")) == EXPORTED
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_utf_16_of_powershell_is_read(load, encoding, pack):
+    assert load(pack(EXPORT.encode(encoding))) == EXPORTED
+
+
 def test_last_statement_needs_no_line_end(load):
     assert load(TABLE + "INSERT INTO t VALUES(1,2); -- the end") == {"t": [(1, 2)]}
 
@@ -489,7 +495,6 @@ def test_transaction_without_commit_is_called_truncated(refusal):
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
         b"PK\x03\x04\x14\0\0\0\x08\0",
         bytes(5000),
-        "\ufeffCREATE TABLE t (a);".encode("utf-16-le"),
         gzip.compress(packed(EXPORT), mtime=0),
         b"",
         gzip.compress(b"", mtime=0),

@@ -150,9 +150,9 @@ def _read_chunks(stream: Any, name: str, encoding: str | None, on_read: OnRead) 
         file: Any = io.BufferedReader(_CountingStream(stream, on_read), CHUNK_SIZE)
         if file.peek(2)[:2] == GZIP:
             file = io.BufferedReader(gzip.GzipFile(fileobj=file), CHUNK_SIZE)
-        encoding = encoding or _guess_wide_encoding(file.peek(WIDE_SAMPLE_BYTES)[:WIDE_SAMPLE_BYTES])
+        encoding = encoding or guess_wide_encoding(file.peek(WIDE_SAMPLE_BYTES)[:WIDE_SAMPLE_BYTES])
         if encoding:
-            file = io.BufferedReader(_UTF8Stream(file, encoding), CHUNK_SIZE)
+            file = io.BufferedReader(UTF8Stream(file, encoding), CHUNK_SIZE)
         head = file.peek(CHUNK_SIZE)
         if b"\r" in head and b"\n" not in head and b"\0" not in head:
             file = io.BufferedReader(_CRStream(file), CHUNK_SIZE)
@@ -169,7 +169,7 @@ def _read_chunks(stream: Any, name: str, encoding: str | None, on_read: OnRead) 
         raise cannot_be_read(name, error) from error
 
 
-def _guess_wide_encoding(head: bytes) -> str | None:
+def guess_wide_encoding(head: bytes) -> str | None:
     """Return the encoding of UTF-16 text, with or without a byte order mark, or None for other text."""
     if head[:2] in UTF_16:
         return "utf-16"
@@ -227,7 +227,7 @@ class _CountingStream(io.RawIOBase):
         return len(data)
 
 
-class _UTF8Stream(io.RawIOBase):
+class UTF8Stream(io.RawIOBase):
     """A stream that converts text to UTF-8. Invalid bytes are replaced by U+FFFD."""
 
     def __init__(self, file: Any, encoding: str) -> None:

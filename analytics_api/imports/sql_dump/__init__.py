@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from ..source import GZIP, OnRead, ignore_read
+from ..source import GZIP, WIDE_SAMPLE_BYTES, OnRead, UTF8Stream, guess_wide_encoding, ignore_read
 from .files import ACCEPTED_KINDS, CHUNK_SIZE, is_housekeeping, refusal
 from .loader import DumpLoader
 from .scratch import make_temporary_path, open_empty, open_file
@@ -38,9 +38,9 @@ def open_scratch(
     """Open a read-only connection to a database with the contents of the file.
 
     The file is the SQL of `wrangler d1 export` or of the sqlite3 shell's `.dump`, or an SQLite file. It can be
-    compressed with gzip. The kind is detected from the first bytes. The tables and rows of an SQL script are loaded
-    into a temporary database. Indexes, views, triggers, and the tables of is_housekeeping() are omitted. An SQLite file
-    is never written. If it has a write-ahead log, the log is read, too.
+    compressed with gzip. SQL can be UTF-16. The kind is detected from the first bytes. The tables and rows of an SQL
+    script are loaded into a temporary database. Indexes, views, triggers, and the tables of is_housekeeping() are
+    omitted. An SQLite file is never written. If it has a write-ahead log, the log is read, too.
 
     The connection and the temporary files exist until the end of the block. Only READING_PRAGMAS are permitted, and
     views of an SQLite file cannot be read.
@@ -86,13 +86,15 @@ def _open(path: str, name: str, stack: ExitStack, on_read: OnRead) -> sqlite3.Co
     file = stack.enter_context(io.BufferedReader(raw, PROGRESS_BYTES))
     is_gzipped = file.peek(2).startswith(GZIP)
     stream = stack.enter_context(gzip.GzipFile(fileobj=file)) if is_gzipped else file
-    header = stream.peek(len(SQLITE))
+    header = stream.peek(WIDE_SAMPLE_BYTES)[:WIDE_SAMPLE_BYTES]
     if not header:
         raise refusal(name, f"is empty; {ACCEPTED_KINDS}")
 
     if not header.startswith(SQLITE):
         database = open_empty(stack)
-        DumpLoader(name, stream, database).load()
+        encoding = guess_wide_encoding(header)
+        text = stack.enter_context(io.BufferedReader(UTF8Stream(stream, encoding))) if encoding else stream
+        DumpLoader(name, text, database).load()
     elif is_gzipped:
         copy = make_temporary_path(stack)
         with open(copy, "wb") as target:
