@@ -143,11 +143,13 @@ def _describe_refusal(status: int, body: bytes) -> str:
     """Return the status, S3's error code and a hint. Omit the error text, because it may contain the signature."""
     code = re.search(rb"<Code>(\w{1,64})</Code>", body)
     text = f"{status} {code[1].decode()}" if code else f"{status}"
+    credentials = "are the key and the secret right, and allowed to list this bucket?"
     hints = {
         301: "the bucket is in another region or at another endpoint",
         307: "the bucket is in another region or at another endpoint",
         400: "is the region right?",
-        403: "are the key and the secret right, and allowed to list this bucket?",
+        401: credentials,  # R2's response to an unknown key
+        403: credentials,
         404: "does the bucket exist? A key prefix must be in the query, ?prefix=…",
     }
     return f"{text}; {hints[status]}" if status in hints else text

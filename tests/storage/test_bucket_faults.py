@@ -289,6 +289,16 @@ def test_response_that_is_not_a_listing_is_an_error(scripted: Scripted, body: st
         bucket(server).statistics()
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "Unauthorized"), (403, "SignatureDoesNotMatch")], ids=["key", "secret"]
+)
+def test_refused_credentials_are_named(scripted: Scripted, status: int, code: str) -> None:
+    server = scripted(lambda request: request.answer(f"<Error><Code>{code}</Code></Error>", status))
+
+    with pytest.raises(StorageError, match=f"{status} {code}; are the key and the secret right"):
+        bucket(server).statistics()
+
+
 @pytest.mark.parametrize("status", [301, 307, 400, 403, 404, 405, 501])
 def test_redirect_is_an_error_and_not_followed(scripted: Scripted, status: int) -> None:
     server = scripted(lambda request: request.answer(b"\xff<Code>\n</Code>", status, Location="http://127.0.0.1:1/"))
