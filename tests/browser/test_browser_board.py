@@ -370,6 +370,16 @@ def test_printed_column_says_that_it_has_not_all_leads(tab, database, url):
     assert column[1] == f'" (the first {column[0]})"'
 
 
+def test_move_after_the_session_ended_is_reported(tab, url):
+    page = open_board(tab, url)
+    page.context.clear_cookies()
+    page.click('[data-key="move-4"]')
+    page.click('[data-lead="4"] .menu button:has-text("Won")')
+    wait_until_shown(page, "#sign-in:visible")
+
+    assert page.inner_text("#sign-in-error") == "The move was not saved: You are signed out."
+
+
 @pytest.mark.clock
 def test_two_boards_that_move_the_same_cards_agree(tab, open_another, database, url):
     pages = open_board(tab, url), open_another(has_clock=True)

@@ -555,6 +555,47 @@ def test_lead_opens_while_the_list_is_loading(tab, url):
     assert page.is_visible(".lead-parts")
 
 
+def refuse_moves(route):
+    if route.request.method == "PATCH":
+        route.abort()
+    else:
+        route.fallback()
+
+
+@pytest.mark.parametrize("path", ["leads", "leads?lead=1"], ids=["list", "lead"])
+def test_move_that_fails_is_reported_and_retried(tab, database, url, path):
+    page = open_page(tab, f"{url}/{path}")
+    page.route("**/analytics/leads", refuse_moves)
+    if path == "leads":
+        page.check(".leads tbody tr:nth-child(1) input")
+        page.keyboard.press("m")
+    else:
+        page.click(".lead-head .menu-button")
+    page.click('.menu button:has-text("Won")')
+    wait_until_shown(page, ".problem:has-text('The move was not saved: The server does not answer.')")
+    page.unroute_all()
+    page.click(".problem button")
+    wait_until_shown(page, ".toast")
+
+    assert database.tuples("select status from leads where lead_id = 1") == [("won",)]
+
+
+def test_undo_that_fails_is_retried(tab, database, url):
+    page = open_page(tab, f"{url}/leads")
+    page.check(".leads tbody tr:nth-child(1) input")
+    page.keyboard.press("m")
+    page.click('.menu button:has-text("Won")')
+    wait_until_shown(page, ".toast button")
+    page.route("**/analytics/leads", refuse_moves)
+    page.click(".toast button")
+    wait_until_shown(page, ".problem:has-text('Your move was not undone. The server does not answer.')")
+    page.unroute_all()
+    page.click(".problem button")
+    wait_until_shown(page, ".toast:has-text('The move was undone.')")
+
+    assert database.tuples("select status from leads where lead_id = 1") == [("new",)]
+
+
 def test_list_can_be_used_while_a_lead_is_loading(tab, url):
     page = open_page(tab, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])

@@ -160,6 +160,36 @@ def test_response_that_is_not_json_shows_an_error(tab, url, path, request_path):
     wait_until_gone(tab, ".problem")
 
 
+@pytest.mark.parametrize(
+    ("path", "request_path"),
+    [("", "whoami"), ("conversions", "whoami"), ("leads", "whoami"), ("board", "site")],
+    ids=["statistics", "conversions", "leads", "board"],
+)
+def test_page_is_started_again_after_an_error_of_its_account(tab, url, path, request_path):
+    tab.route(f"**/analytics/{request_path}", lambda route: route.fulfill(status=503, body=""))
+    tab.goto(f"{url}/{path}")
+    wait_until_shown(tab, ".problem")
+    tab.unroute_all()
+    tab.click(".problem button")
+
+    wait_until_gone(tab, ".problem")
+    wait_until_shown(tab, "#menu a")
+    wait_until_shown(tab, 'html[data-state="ready"]:not(.busy)')
+
+
+@pytest.mark.clock
+def test_menu_appears_after_an_error_of_the_account(tab, url):
+    routes = []
+    tab.route("**/analytics/whoami", lambda route: routes.append(route))
+    tab.route("**/analytics/dashboard?*", lambda route: (routes[0].fulfill(status=503, body=""), route.continue_()))
+    tab.goto(f"{url}/")
+    wait_until_shown(tab, ".problem")
+    tab.unroute_all()
+    tab.clock.fast_forward(60_000)
+
+    wait_until_shown(tab, "#menu a")
+
+
 def test_former_figures_are_dimmed_while_others_load(page):
     page.route("**/analytics/dashboard?*", lambda route: None)
     page.keyboard.press("d")

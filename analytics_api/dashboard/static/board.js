@@ -4,7 +4,7 @@ import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText
 import { byId, h, icon, isOccupied, pause, set, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { watchKeys, watchPointer } from "./lifting.js";
-import { get, openHelp, stageBadge } from "./page.js";
+import { get, loadAgain, openHelp, stageBadge } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
@@ -168,7 +168,7 @@ async function send(moves, isUndo, isShown) {
     if (!isShown()) return;
     for (const { lead, index } of moves.toReversed()) place(lead, lead.status, index);
     drawAll();
-    if (error.status === 401) return fail(error, load);
+    if (error.status === 401) return fail(error, load, `${t.notMoved} `);
     toast(`${t.notMoved} ${error.status === 0 ? (navigator.onLine ? texts.unreachable : texts.offline) : error.message}`, { text: texts.retry, run: () => moveAll(moves, isUndo) });
     return;
   }
@@ -373,7 +373,7 @@ addEventListener("popstate", () => {
 setInterval(poll, POLL);
 setInterval(updateClocks, 60_000);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-addEventListener("online", () => parts && (cursor ? poll() : load()));
+addEventListener("online", () => parts && (cursor ? poll() : loadAgain(load)));
 addEventListener("beforeunload", (event) => unsaved > 0 && event.preventDefault()); // the browser asks whether to leave
 const { shortcutHelp: keys } = texts;
 const clear = () => {

@@ -57,12 +57,12 @@ export function startLeads(title, load, clear, shortcuts = [], keys = {}) {
   });
 }
 
-/** Show an error with a button that tries again. If the session has ended, show the sign-in form. */
-export async function fail(error, retry) {
+/** Show an error with a button that tries again. If the session has ended, show the sign-in form. `note` is a text before the error. */
+export async function fail(error, retry, note = "") {
   if (error.name === "AbortError") return;
   if (!(error instanceof ApiError)) throw error;
-  if (error.status === 401) return leave(site ? undefined : "");
-  if (error.status !== 403 || (await hasScope("leads:read"))) return showError(errorText(error), retry);
+  if (error.status === 401) return leave(site ? note + texts.signIn.ended : "");
+  if (error.status !== 403 || (await hasScope("leads:read"))) return showError(note + errorText(error), retry);
   byId("view").replaceChildren();
   showProblem(h("p", {}, t.noScope));
 }

@@ -72,7 +72,7 @@ function moveMenu(lead, reload) {
       await reload();
       toast(updated.length ? t.moved(nameOf(lead), texts.stages[status]) : stale.length ? await explainStale(stale[0], t.notMade) : t.gone(nameOf(lead)));
     } catch (error) {
-      fail(error, () => choose(status));
+      fail(error, () => choose(status), `${t.notMoved} `);
     }
   };
   return stageMenu(t.move(nameOf(lead)), [t.moveTo, icon("down")], choose, lead.status);
@@ -275,7 +275,8 @@ async function moveSelected(status) {
   try {
     const { updated, stale, not_found } = await moveLeads([...selected].map((lead_id) => ({ lead_id, from: before.get(lead_id).status, status })));
     const gone = rows.filter((lead) => not_found.includes(lead.lead_id));
-    const undo = async () => {
+    const undo = () => undoMoves().catch((error) => fail(error, undo, `${t.notUndone} `));
+    const undoMoves = async () => {
       const { updated: moved, stale } = await moveLeads(updated.map(({ lead_id, etag }) => ({ lead_id, etag, status: before.get(lead_id).status })));
       await load();
       toast([stale.length && (await explainStale(stale[0], t.notUndone)), moved.length && (stale.length ? t.othersUndone : t.undone)].filter(Boolean).join(" "));
@@ -283,9 +284,9 @@ async function moveSelected(status) {
     await load();
     const moved = updated.length > 0 && t.movedMany(format.integer(updated.length), texts.stages[status]);
     const told = [stale.length && (await explainStale(stale[0], t.notMade)), gone.length && goneText(gone), moved].filter(Boolean);
-    if (told.length) toast(told.join(" "), moved && { text: t.undo, run: () => undo().catch((error) => fail(error, load)) });
+    if (told.length) toast(told.join(" "), moved && { text: t.undo, run: undo });
   } catch (error) {
-    fail(error, () => moveSelected(status));
+    fail(error, () => moveSelected(status), `${t.notMoved} `);
   }
 }
 

@@ -283,9 +283,12 @@ export function errorText({ status, message }) {
   return known[status] ?? `${message}.`.replace(/\.\.$/, ".");
 }
 
+/** Call `load`. If the page was never shown completely, for example without its menu, start it again instead. */
+export const loadAgain = (load) => (root.dataset.state === "ready" && byId("menu").firstChild ? load() : runPage());
+
 /** Show an error text with a button that tries again, and links in `ways`. */
 export function showError(text, retry, ...ways) {
-  const button = h("button.button", { type: "button", onclick: retry }, texts.retry);
+  const button = h("button.button", { type: "button", onclick: () => loadAgain(retry) }, texts.retry);
   showProblem(h("h2", {}, root.dataset.state === "ready" ? texts.notUpdated : texts.failed), h("p", {}, text), h("p.ways", {}, button, ways));
 }
 

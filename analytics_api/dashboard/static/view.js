@@ -3,7 +3,7 @@
 import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, summaryOf, watchRangeShortcuts } from "./controls.js";
 import { announce, byId, h, isOccupied, keepFocus, pause } from "./dom.js";
 import { valuesOf } from "./lists.js";
-import { ApiError, errorText, get, isSignedIn, keepRange, leave, markDemo, showAccount, showError, startPage, watchLinks, way } from "./page.js";
+import { ApiError, errorText, get, isSignedIn, keepRange, leave, loadAgain, markDemo, showAccount, showError, startPage, watchLinks, way } from "./page.js";
 import { CLOSED, compares, linkTo, needsToday, rangeQuery, readState, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 
@@ -48,8 +48,10 @@ export function startView(parts) {
 }
 
 async function start() {
-  const account = showAccount().then(() => keepRange(requestOf(state))).catch((error) => error.status === 401 || handle(error));
-  await Promise.all([load(), account]);
+  const account = showAccount(); // before the figures, which may depend on its scopes
+  const loaded = load();
+  const onError = (error) => loaded.then(() => error.status === 401 || handle(error)); // figures that arrive later would hide it
+  await account.then(() => keepRange(requestOf(state))).catch(onError);
 }
 
 export function viewQuery() {
@@ -175,7 +177,7 @@ function addFilterByDialog() {
 }
 
 /** Load again after a temporary error. */
-export const retry = () => failure && isTemporary(failure) && load();
+export const retry = () => failure && isTemporary(failure) && loadAgain(load);
 
 watchLinks("a[data-nav]", (link) => {
   if (link.closest("dialog")) state = { ...state, ...CLOSED };
@@ -184,7 +186,7 @@ watchLinks("a[data-nav]", (link) => {
   follow();
 });
 addEventListener("popstate", follow);
-addEventListener("online", () => isSignedIn() && load());
+addEventListener("online", () => isSignedIn() && loadAgain(load));
 addEventListener("offline", () => isSignedIn() && showFailure(new ApiError(0, "")));
 watchRangeShortcuts({
   period: (period) => go({ period, from: null, to: null }),
