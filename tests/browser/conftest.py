@@ -52,7 +52,7 @@ SIZE = {"width": 1280, "height": 900}
 
 
 def open_context(browser, **options):
-    context = browser.new_context(locale="en-US", **{"viewport": SIZE, **options})
+    context = browser.new_context(**{"locale": "en-US", "viewport": SIZE, **options})
     context.set_default_timeout(15_000)
     return context
 

@@ -9,6 +9,7 @@ from helpers.browser import (
     open_page,
     rows,
     sign_in,
+    start_session,
     wait_until_gone,
     wait_until_loaded,
     wait_until_shown,
@@ -102,6 +103,15 @@ def test_country_is_typed_by_its_name(page):
 
     assert query(page) == [("country", "DE")]
     assert figure(page, "sessions") == "1"
+
+
+def test_names_are_found_in_a_turkish_browser(new_page, url):
+    page = new_page(locale="tr-TR")  # where the small letter of I is not i
+    start_session(page, url)
+    open_page(page, f"{url}/?detail=countries&search=INDIA")
+    wait_until_shown(page, "dialog .rows li")
+
+    assert page.inner_text("dialog .name") == "India"
 
 
 def test_values_of_one_filter_are_alternatives(tab, url):

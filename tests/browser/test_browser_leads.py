@@ -425,6 +425,27 @@ def test_back_and_forward_alternate_list_and_lead(tab, url):
     assert page.url == f"{url}/leads?lead=3"
 
 
+@pytest.mark.parametrize("control", ["back", "link"])
+def test_list_is_at_the_same_place_after_a_lead(tab, database, url, control):
+    rows = [(number, "2026-02-20 10:00:00", f"Lead {number}") for number in range(100, 260)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    page = open_page(tab, f"{url}/leads")
+    while page.locator(".leads tbody tr").count() < 120:
+        page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(20)
+    page.evaluate("() => scrollTo(0, 4000)")
+    top = page.locator("text=Lead 150").bounding_box()["y"]
+    page.click("text=Lead 150")
+    wait_until_shown(page, ".lead")
+    if control == "back":
+        page.go_back()
+    else:
+        page.click(".back a")
+    page.wait_for_function("() => scrollY === 4000")
+
+    assert page.locator("text=Lead 150").bounding_box()["y"] == top
+
+
 def test_link_all_leads_opens_the_same_list(tab, url):
     page = open_page(tab, f"{url}/leads?project=Sky&sort=oldest")
     page.click(".leads a.name >> text=José")

@@ -101,8 +101,8 @@ export function openFilterDialog(state, suggest, onAdd) {
 
 /** Return the value for a typed name, such as the code of a country. */
 function parsed(parameter, text, values) {
-  const wanted = text.toLocaleLowerCase();
-  const value = values.find((each) => filterValue(parameter, each).toLocaleLowerCase() === wanted);
+  const wanted = text.toLowerCase();
+  const value = values.find((each) => filterValue(parameter, each).toLowerCase() === wanted);
   return value ?? (parameter === "country" && text.length === 2 ? text.toUpperCase() : text);
 }
 

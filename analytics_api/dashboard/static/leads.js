@@ -19,6 +19,7 @@ const selected = new Set(); // lead ids
 let parts = null; // elements of the list
 
 let list = null; // the query and the fragment of the list that was shown last; null before a list was shown
+let place = null; // the scroll position of the list from which a lead was opened: {list, y}
 let isFirst = true; // whether the page shows what it showed first
 
 const leadId = () => new URLSearchParams(location.search).get("lead");
@@ -160,13 +161,22 @@ async function load() {
     next = page.next;
     selected.clear();
     draw();
+    if (place?.list === list) await scrollBack(place.y, signal);
   } catch (error) {
     fail(error, load);
   }
 }
 
+/** Scroll to where the list was before a lead was opened, and load the leads until there. */
+async function scrollBack(y, signal) {
+  place = null;
+  while (document.body.scrollHeight < y + innerHeight && (await loadMore()));
+  if (!signal.aborted) scrollTo(0, y);
+}
+
+/** Load the next leads. Return whether there were any. */
 async function loadMore() {
-  if (!next) return;
+  if (!next) return false;
   const query = next;
   const { signal } = loading;
   next = null;
@@ -177,9 +187,11 @@ async function loadMore() {
     parts.body.append(...page.body.leads.map(row));
     drawCount();
     parts.watchEnd();
+    return true;
   } catch (error) {
     if (!signal.aborted) next = query;
     fail(error, loadMore);
+    return false;
   }
 }
 
@@ -296,6 +308,7 @@ addEventListener("popstate", () => {
   load();
 });
 watchLinks('a[href^="leads"]', (link) => {
+  if (!leadId()) place = { list, y: scrollY };
   isFirst = false;
   history.pushState(null, "", link.href);
   load();

@@ -286,8 +286,8 @@ function detailContent(list, rows, state, overview, query, onChange) {
     const found = await find(text).catch(() => null);
     if (text !== search.value.trim()) return;
     if (!found) return holder.replaceChildren(h("p.error", {}, texts.sectionMissing));
-    const wanted = text.toLocaleLowerCase();
-    const matching = sortRows(list, found).filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
+    const wanted = text.toLowerCase();
+    const matching = sortRows(list, found).filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLowerCase().includes(wanted));
     if (sort) matching.sort((a, b) => (growth(list, b) - growth(list, a)) * (sort === "change" ? 1 : -1));
     const showing = rows.length === list.limit ? texts.showingFirst : texts.showing;
     count.textContent = showing(format.integer(matching.length), format.integer(rows.length));
