@@ -533,6 +533,22 @@ def test_menu_of_the_selection_fits_into_a_low_window(tab, url):
     assert page.locator(".selection .menu").bounding_box()["y"] >= 0
 
 
+@pytest.mark.parametrize("path", ["leads", "board"])
+def test_bar_of_the_selection_does_not_cover_the_focus(tab, database, url, path):
+    rows = [(number, "2026-02-20 10:00:00", f"Lead {number}") for number in range(100, 120)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    resize(tab, 390, 700)
+    page = open_page(tab, f"{url}/{path}")
+    page.check(":is(.leads tbody, .lead-card) input >> nth=0")
+    page.focus(":is(.leads tbody a.name, .lead-card) >> nth=0")
+    bottoms = []
+    for _ in range(40):
+        page.keyboard.press("Tab" if path == "leads" else "ArrowDown")
+        bottoms.append(page.evaluate("() => document.activeElement.getBoundingClientRect().bottom"))
+
+    assert max(bottoms) <= page.locator(".selection").bounding_box()["y"]
+
+
 def test_lead_without_forms_has_no_empty_section(tab, url):
     page = open_page(tab, f"{url}/leads?lead=2")
 

@@ -183,6 +183,13 @@ def test_range_menu_fits_into_a_low_window(resized, url):
     assert menu["y"] + menu["height"] <= 420
 
 
+def test_many_filters_leave_room_for_the_figures(resized, url):
+    filters = "&".join(f"page.not=https://example.com/some/long/path/{number}" for number in range(15))
+    page = open_page(resized(1000, 500), f"{url}/?{filters}")
+
+    assert page.locator(".toolbar").bounding_box()["height"] < 250
+
+
 def test_list_in_a_dialog_is_shown_in_a_low_window(resized, url):
     page = open_page(resized(320, 225), f"{url}/?detail=pages")  # a window of 1280 × 900 px at 400 %
     wait_until_shown(page, "dialog .rows li:nth-child(100)")
