@@ -1,5 +1,7 @@
 """The page of conversions and the pipeline in a real browser."""
 
+import csv
+
 import pytest
 from helpers.browser import open_page, require_chromium, start_session, wait_until_shown
 from helpers.client import NOW, instant
@@ -314,6 +316,24 @@ def test_table_with_long_names_fits_on_paper(tab, shop, url):
     page.emulate_media(media="print")
 
     assert page.eval_on_selector("#panel-conversions .scroll", "each => each.scrollWidth - each.clientWidth") == 0
+
+
+def test_csv_of_conversions_has_both_attributions(tab, shop, url, tmp_path):
+    pages = (session(number, "2026-01-20", entry_page=f"https://shop.example/{number}") for number in range(100, 1100))
+    insert(shop, "sessions", *pages)
+    run = "update sessions set entry_page = 'https://shop.example/z' where session_id = 's3'"
+    shop.write(lambda at: at.execute(run))
+    insert(shop, "sessions", session(2000, "2026-01-13", visitor="v3"))
+    page = open_page(tab, f"{url}/conversions?{JANUARY}&by=entry_page&compare=off")
+    wait_until_shown(page, "#panel-conversions tbody tr")
+    page.click('[data-key="actions-conversions"]')
+    with page.expect_download() as download:
+        page.click("text=Download CSV")
+    download.value.save_as(tmp_path / "conversions.csv")
+    with open(tmp_path / "conversions.csv", newline="", encoding="utf-8-sig") as file:
+        table = {row["entry_page"]: (row["leads"], row["first_leads"]) for row in csv.DictReader(file)}
+
+    assert table["https://shop.example/z"] == ("0", "1")
 
 
 SELECT_ROW = """row => {

@@ -229,6 +229,32 @@ def test_filters_do_not_move_the_table(tab, url, width):
     assert page.locator("table.leads").bounding_box()["y"] == before
 
 
+def test_error_of_further_leads_is_in_view(new_page, drawing_browser, database, url):
+    rows = [(number, "2026-02-20 10:00:00", f"Lead {number}") for number in range(100, 200)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    page = new_page(in_browser=drawing_browser)
+    start_session(page, url)
+    page.route("**/analytics/leads?*cursor=*", lambda route: route.abort())
+    open_page(page, f"{url}/leads")
+    page.mouse.wheel(0, 3000)
+    wait_until_shown(page, ".problem")
+    page.wait_for_function("() => scrollY > 500")
+
+    assert page.locator(".problem").bounding_box()["y"] >= 0
+    page.click(".problem button")
+    assert page.evaluate("() => document.activeElement.id") == "main"
+
+
+def test_message_after_a_move_is_accessible(tab, url):
+    page = open_page(tab, f"{url}/leads")
+    page.check(".leads tbody input >> nth=0")
+    page.keyboard.press("m")
+    page.click('.menu button:has-text("Won")')
+    wait_until_shown(page, ".toast")
+
+    assert find_violations(page, widths=[320]) == []
+
+
 def test_headings_of_the_list_have_tooltips(tab, url):
     page = open_page(tab, f"{url}/leads")
 

@@ -33,7 +33,7 @@ async function fetchAll(query, signal) {
 
 function joinRows(last, first) {
   const { by } = state;
-  const rows = new Map(first.map((row) => [row[by], { key: row[by], last: { sessions: row.sessions, leads: 0, won: 0 }, first: row }]));
+  const rows = new Map(first.map((row) => [row[by], { key: row[by], last: { [by]: row[by], sessions: row.sessions, leads: 0, won: 0 }, first: row }]));
   for (const row of last) rows.set(row[by], { key: row[by], last: row, first: rows.get(row[by])?.first ?? { leads: 0, won: 0 } });
   return [...rows.values()];
 }
@@ -77,7 +77,7 @@ function drawFigures() {
 
 function drawConversions() {
   const tabs = h("nav.tabs", { "aria-label": t.byMenu }, CHOICES.by.map((by) => tab(texts.dimensions[by], state, { by, detail: "" }, by === state.by)));
-  const menu = data && actionsMenu(t.title, "conversions", () => data.rows.map(({ last }) => last), "/conversions", new URLSearchParams([...data.query, ["by", state.by]]));
+  const menu = data && actionsMenu(t.title, "conversions", () => data.rows.map(downloadRow), "/conversions", new URLSearchParams([...data.query, ["by", state.by]]));
   const content = () => {
     if (!data.rows.length) return [emptyText(state)];
     const rows = [...data.rows].sort((a, b) => (b.last[state.order] ?? -1) - (a.last[state.order] ?? -1));
@@ -89,6 +89,8 @@ function drawConversions() {
   };
   drawPanel(byId("panel-conversions"), t.title, [info(texts.about(t.title), t.about), tabs, menu], data && content());
 }
+
+const downloadRow = ({ last, first }) => ({ ...last, first_leads: first.leads, first_won: first.won });
 
 /** Return a table. `cells(row)` returns the cells of a row. Rows are added CHUNK by CHUNK, so that the page does not freeze. */
 function tableElement(name, head, rows, cells) {

@@ -250,6 +250,6 @@ export function toast(text, action = null) {
   document.querySelector(".toast")?.remove();
   const button = action && h("button.button", { type: "button", "data-key": "undo", onclick: () => (element.remove(), action.run()) }, action.text);
   const element = h("div.toast", {}, h("span", { dir: "auto" }, text), button);
-  document.body.append(element);
+  byId("main").append(element);
   setTimeout(() => element.remove(), 12_000);
 }

@@ -288,7 +288,11 @@ export const loadAgain = (load) => (root.dataset.state === "ready" && byId("menu
 
 /** Show an error text with a button that tries again, and links in `ways`. */
 export function showError(text, retry, ...ways) {
-  const button = h("button.button", { type: "button", onclick: () => loadAgain(retry) }, texts.retry);
+  const again = () => {
+    byId("main").focus({ preventScroll: true }); // the button disappears
+    loadAgain(retry);
+  };
+  const button = h("button.button", { type: "button", onclick: again }, texts.retry);
   showProblem(h("h2", {}, root.dataset.state === "ready" ? texts.notUpdated : texts.failed), h("p", {}, text), h("p.ways", {}, button, ways));
 }
 
