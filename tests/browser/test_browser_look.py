@@ -162,6 +162,16 @@ def test_printed_page_ends_with_its_last_panel(resized, url):
     assert page.evaluate("() => document.documentElement.scrollHeight") < panel["y"] + panel["height"] + 32
 
 
+def test_printed_notice_has_no_button(resized, url):
+    page = open_page(resized(718), f"{url}/")
+    page.context.set_offline(True)
+    wait_until_shown(page, ".problem button")
+    page.emulate_media(media="print")
+
+    assert page.is_visible(".problem h2")
+    assert not page.is_visible(".problem button")
+
+
 def test_list_in_a_dialog_is_printed_completely(resized, url):
     page = open_page(resized(718), f"{url}/?detail=pages")
     wait_until_shown(page, "dialog .rows li:nth-child(100)")
