@@ -176,6 +176,19 @@ def standalone(tmp_path):
     return standalone
 
 
+@pytest.mark.parametrize("key", [KEY, None], ids=["key", "no-key"])
+def test_standalone_mount_without_a_slash_leads_to_the_page(standalone, key):
+    response = standalone().get("/", key=key, environ_overrides={"PATH_INFO": "", "QUERY_STRING": "period=7d"})
+
+    assert (response.status_code, response.headers["Location"]) == (308, f"{MOUNT}/?period=7d")
+
+
+def test_script_has_each_security_header_once(standalone):
+    response = standalone(ANALYTICS_COLLECT_HOSTS="shop.example").get("/a.js")
+
+    assert response.headers.getlist("X-Content-Type-Options") == ["nosniff"]
+
+
 def test_standalone_server_has_the_page_for_browsers(standalone):
     client = standalone()
 

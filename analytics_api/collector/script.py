@@ -9,6 +9,7 @@ from pathlib import Path
 from string import ascii_letters
 from typing import TYPE_CHECKING, Final
 
+from ..http.environ import HAS_POLICY
 from ..http.static_files import File, make_file, send_file
 
 if TYPE_CHECKING:
@@ -73,4 +74,5 @@ def read_script() -> File:
 
 
 def send_script(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    environ[HAS_POLICY] = True
     return send_file(environ, start_response, read_script())

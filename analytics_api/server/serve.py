@@ -91,7 +91,10 @@ def show_unknown_pages(api: WSGIApplication) -> WSGIApplication:
 
 
 def add_dashboard(apps: dict[str, WSGIApplication]) -> None:
-    """Add the web pages to `apps`. At `/`, a client that does not prefer HTML still gets the start page."""
+    """Add the web pages to `apps`. At `/`, a client that does not prefer HTML still gets the start page.
+
+    The path is empty if a web server mounts the application at the whole path of the request, such as `/stats`.
+    """
     from ..dashboard import create_dashboard
 
     dashboard, start_page = create_dashboard("analytics", script="a.js"), apps["/"]
@@ -101,6 +104,7 @@ def add_dashboard(apps: dict[str, WSGIApplication]) -> None:
 
     apps.update(dict.fromkeys(dashboard.files, dashboard))
     apps["/"] = choose
+    apps[""] = dashboard
 
 
 def send_not_collecting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
