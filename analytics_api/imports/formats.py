@@ -186,7 +186,7 @@ def describe_unknown(sample: list[bytes]) -> str:
         if head.startswith(start):
             return what
     if LOG_TIME.search(head):
-        return "it may be an access log, but is not in the Common or Combined format"
+        return UNKNOWN_LOG
     return f"its format is unknown; use --format {'|'.join(FORMATS)}"
 
 
@@ -203,6 +203,8 @@ UNKNOWN_FILES = {
     b"BZh": "it is compressed with bzip2: decompress it",
     b"[": "it may be a JSON array: convert it to NDJSON with jq -c '.[]'",
 }
+UNKNOWN_LOG = "it may be an access log, but is not in the Common or Combined format"
+JSON_LOG_KEYS = {"request", "status"}  # in each line of an access log of Caddy
 LOG_TIME = re.compile(
     rb"\[\d\d/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d.{0,40} \"?(?:GET|POST|HEAD) /"
 )
@@ -235,7 +237,12 @@ def _table_of(db: Database, sample: list[bytes], mapped: NameMap, name: str) -> 
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            return find_table(db, list(row), mapped, name)
+            try:
+                return find_table(db, list(row), mapped, name)
+            except IngestError:
+                if row.keys() >= JSON_LOG_KEYS:
+                    raise IngestError(f"{name}: {UNKNOWN_LOG}") from None
+                raise
     raise IngestError(f"{name}: none of the first lines of the file is a JSON object")
 
 

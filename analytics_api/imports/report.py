@@ -146,9 +146,11 @@ class Report:
         more = f" and {len(ranked) - MAX_REPORTED_TYPES} more types" if len(ranked) > MAX_REPORTED_TYPES else ""
         yield f"events by type: {shown}{more}"
         if "page_view" not in self.event_types:
+            is_log = any(counts.is_computed for counts in self.tables.values())
+            rename = "; to rename a type, import again with --update --map-value event_type:NAME=page_view"
             yield (
-                "warning: there is no page_view event, and only such events count as page views; "
-                "to rename a type, import again with --update --map-value event_type:NAME=page_view"
+                "warning: there is no page_view event, and only such events count as page views"
+                f"{'' if is_log else rename}"
             )
 
 

@@ -1,12 +1,19 @@
 """Log lines of containers, proxies and old servers, and the visitors of their requests."""
 
+import json
+import re
+from pathlib import Path
+from shutil import which
+from subprocess import run
+
 import pytest
-from helpers.access_logs import line
+from helpers.access_logs import GOOGLEBOT, line
 from helpers.importing import select
 
 from analytics_api.imports import Site, import_access_log, import_file
-from analytics_api.imports.access_log import own_hosts_of_files
+from analytics_api.imports.access_log import NO_AGENTS, own_hosts_of_files
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs/importing.md"
 FIREFOX = "Mozilla/5.0 (X11) Firefox/1"
 
 
@@ -199,3 +206,39 @@ def test_bots_and_empty_user_agents_are_not_visitors(database):
     assert select(database, "sessions, visitors", "day_counts where day = -1 and sessions <> 0") == [(1, 1)]
     types = select(database, "event_type, count(*)", "events group by event_type", "event_type")
     assert types == [("bot_page_view", 7), ("page_view", 1)]
+
+
+@pytest.mark.any_engine
+@pytest.mark.skipif(which("jq") is None, reason="jq is not installed")
+def test_documented_command_converts_a_log_of_caddy(database):
+    program = re.search(r"^jq -r '(def header.*?)' caddy", DOCUMENTATION.read_text(), re.DOTALL | re.MULTILINE)[1]
+    request = {
+        "remote_ip": "198.51.100.7",
+        "proto": "HTTP/2.0",
+        "method": "GET",
+        "host": "shop.example",
+        "uri": '/a"b?q=1',
+        "headers": {"User-Agent": [f'{FIREFOX} "x"\\'], "Referer": ["https://www.google.com/"]},
+    }
+    caddy = {"level": "info", "ts": 1771945200.25, "request": request, "size": 2, "status": 200}
+    lines = "\n".join(json.dumps(each) for each in ({"level": "info", "ts": 1771945199.5, "msg": "serving"}, caddy))
+
+    log = run(["jq", "-r", program], input=lines.encode(), capture_output=True, check=True).stdout
+    report = import_access_log(database, log.splitlines(keepends=True))
+
+    assert report.event_types == {"page_view": 1}
+    assert pages(database) == [("https://shop.example/a%22b?q=1", 1)]
+    assert sources(database) == [("google.com", 1)]
+    assert select(database, "occurred_at", "events") == [(1771945200000,)]
+
+
+@pytest.mark.any_engine
+def test_log_without_user_agents_names_the_option(database):
+    haproxy = line(referrer="", agent="", behind=' 46980 429 "www" "app" "app1" 0 0 0 1 1 ---- 1 1 0 0 0 0 0 "" "" ')
+
+    reports = [import_access_log(database, log) for log in ([haproxy], [haproxy, line(agent=GOOGLEBOT)])]
+    included = import_access_log(database, [haproxy], site=Site(bots="include"))
+    common = import_access_log(database, [b'198.51.100.7 - - [17/May/2015:10:00:00 +0000] "GET / HTTP/1.1" 200 5\n'])
+
+    assert "warning: there is no page_view event, and only such events count as page views" in reports[0].lines()
+    assert [NO_AGENTS in report.warnings for report in (*reports, included, common)] == [True, False, False, False]

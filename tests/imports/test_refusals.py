@@ -88,12 +88,16 @@ def test_column_without_a_name_is_reported(database, text):
             b"198.51.100.7 [14/Aug/2019:04:12:10 +0300] GET / 200\n",
             "it may be an access log, but is not in the Common or Combined format",
         ),
+        (
+            b'{"level": "info", "msg": "handled request", "request": {"method": "GET", "uri": "/"}, "status": 200}\n',
+            "it may be an access log, but is not in the Common or Combined format",
+        ),
         (b'{\n  "lead_id": 1\n}\n', "none of the first lines of the file is a JSON object$"),
         (b"\xef\xbb\xbf\n\n", "its first lines are empty$"),
         (b"Dear diary\n", r"its format is unknown; use --format log\|csv\|ndjson\|sql\|sqlite$"),
         (b"Date,Amount\n2026-01-01,3\n", "the columns Date, Amount do not match exactly one table"),
     ],
-    ids=["zip", "xz", "bzip2", "d1-execute", "json", "log", "indented", "blank", "text", "csv"],
+    ids=["zip", "xz", "bzip2", "d1-execute", "json", "log", "json-log", "indented", "blank", "text", "csv"],
 )
 def test_other_kinds_of_files_are_named(database, data, message):
     with pytest.raises(IngestError, match=message):

@@ -46,6 +46,10 @@ NO_HOST = (
     "pages are stored without a host, such as /about; use --site. A later import cannot change stored pages; to "
     "correct them, import into a new database with -d"
 )
+NO_AGENTS = (
+    "no line has a user agent, so all requests count as requests of bots; to count them as visitors, import into a new "
+    "database with -d and --bots include"
+)
 
 
 def import_access_log(
@@ -90,6 +94,8 @@ def import_access_log(
         report.lines_read = report.empty_lines + report.tables["events"].read
         report.notes += _notes(report, importer, hosts, site)
         report.warnings += [NO_HOST] if importer.parser.has_pages_without_host and not is_warned else []
+        if site.bots == "separate" and report.event_types and not importer.parser.has_agents:
+            report.warnings.append(NO_AGENTS)
         return report
 
     return load(db, total, work, on_progress, rejects)

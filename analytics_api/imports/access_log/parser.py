@@ -7,7 +7,7 @@ import re
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from ...values.bots import bot_name
+from ...values.bots import NO_USER_AGENT, bot_name
 from ...values.hosts import host_of_url, normalize_host, normalize_path, strip_www
 from ...values.timestamps import LAST_TIMESTAMP, MIN_TIMESTAMP
 from ..event_ids import EventIds
@@ -78,6 +78,7 @@ class LineParser:
         self.has_separate_bots = site.bots == "separate"
         self.has_pages_without_host = False  # whether a page is stored as a path
         self.is_combined = False  # whether the previous line had a user agent
+        self.has_agents = False  # whether a line has a user agent, or no field for it
         self.prefixed_lines = 0
         self.prefix = b""  # the first prefix, for the report
         self.event_ids = EventIds(salt)
@@ -184,6 +185,7 @@ class LineParser:
     def _visitor(self, address: bytes, agent: bytes | None) -> Visitor:
         digest = blake2b(address.lower() + b"\0" + (agent or b"-"), key=self.salt, digest_size=8).digest()
         visitor = Visitor(digest.hex(), digest, None if agent is None else self._bot(agent))
+        self.has_agents |= visitor.bot != NO_USER_AGENT
         if len(agent or b"") < MAX_CACHED_BYTES:
             _cache_put(self.visitors, (address, agent), visitor)
         return visitor
