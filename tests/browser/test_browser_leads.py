@@ -3,7 +3,16 @@
 import re
 
 import pytest
-from helpers.browser import find_violations, open_page, resize, serve, start_session, wait_until_gone, wait_until_shown
+from helpers.browser import (
+    WAIT_FOR_FRAME,
+    find_violations,
+    open_page,
+    resize,
+    serve,
+    start_session,
+    wait_until_gone,
+    wait_until_shown,
+)
 from helpers.client import NOW
 from helpers.rows import insert
 from helpers.sqlite import new_database_in
@@ -245,6 +254,22 @@ def test_error_of_further_leads_is_in_view(new_page, drawing_browser, database, 
     assert page.evaluate("() => document.activeElement.id") == "main"
 
 
+def test_error_of_further_leads_disappears_when_they_are_loaded(tab, database, url):
+    rows = [(number, "2026-02-20 10:00:00", f"Lead {number}") for number in range(100, 150)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    tab.route("**/analytics/leads?*cursor=*", lambda route: route.abort())
+    page = open_page(tab, f"{url}/leads")
+    page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+    wait_until_shown(page, ".problem")
+    page.unroute_all()
+    page.evaluate("() => scrollTo(0, 0)")
+    page.evaluate(WAIT_FOR_FRAME)
+    page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+    wait_until_shown(page, ".leads tbody tr:nth-child(53)")
+
+    assert not page.is_visible(".problem")
+
+
 def test_message_after_a_move_is_accessible(tab, url):
     page = open_page(tab, f"{url}/leads")
     page.check(".leads tbody input >> nth=0")
@@ -472,6 +497,21 @@ def test_list_is_at_the_same_place_after_a_lead(tab, database, url, control):
     assert page.locator("text=Lead 150").bounding_box()["y"] == top
 
 
+def test_list_that_is_chosen_again_is_at_its_top(tab, database, url):
+    rows = [(number, "2026-02-20 10:00:00", f"Lead {number}") for number in range(100, 140)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    page = open_page(tab, f"{url}/leads?status=new")
+    page.evaluate("() => scrollTo(0, 500)")
+    page.click("text=Lead 120")
+    wait_until_shown(page, ".lead")
+    page.click("#menu a:text-is('Leads')")
+    wait_until_shown(page, "html:not(.busy) .leads tbody tr:nth-child(43)")
+    page.select_option('[data-key="filter-status"]', "new")
+    wait_until_shown(page, "html:not(.busy) .leads")
+
+    assert page.evaluate("() => scrollY") == 0
+
+
 def test_link_all_leads_opens_the_same_list(tab, url):
     page = open_page(tab, f"{url}/leads?project=Sky&sort=oldest")
     page.click(".leads a.name >> text=José")
@@ -641,6 +681,23 @@ def test_move_that_fails_is_reported_and_retried(tab, database, url, path):
     wait_until_shown(page, ".toast")
 
     assert database.tuples("select status from leads where lead_id = 1") == [("won",)]
+
+
+def test_move_is_retried_once_for_the_same_leads(tab, url):
+    page = open_page(tab, f"{url}/leads")
+    page.route("**/analytics/leads", refuse_moves)
+    page.check(".leads tbody tr:nth-child(1) input")
+    page.keyboard.press("m")
+    page.click('.menu button:has-text("Won")')
+    wait_until_shown(page, ".problem")
+    page.unroute_all()
+    page.check(".leads tbody tr:nth-child(2) input")
+    moves = []
+    page.on("request", lambda request: request.method == "PATCH" and moves.append(request.post_data_json["leads"]))
+    page.dblclick(".problem button")
+    wait_until_shown(page, ".toast")
+
+    assert [[lead["lead_id"] for lead in move] for move in moves] == [[1]]
 
 
 def test_undo_that_fails_is_retried(tab, database, url):

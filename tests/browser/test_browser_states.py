@@ -107,6 +107,21 @@ def test_refresh_does_not_close_an_open_menu(tab, url):
 
 
 @pytest.mark.clock
+def test_refresh_shows_the_chosen_days_below_an_open_menu(tab, url):
+    open_page(tab, f"{url}/")
+    requests = []
+    tab.route("**/analytics/dashboard?*", lambda route: requests.append(route))
+    tab.keyboard.press("d")
+    tab.clock.fast_forward(60_000)
+    while len(requests) < 2:
+        tab.wait_for_timeout(10)
+    tab.click('[data-key="period"]')
+    requests[1].continue_()
+
+    wait_until_shown(tab, '[data-key="metric-sessions"] .value:has-text("2")')
+
+
+@pytest.mark.clock
 def test_conversions_are_loaded_again_after_a_failure(tab, url):
     tab.route("**/analytics/pipeline?*", lambda route: route.abort())
     tab.goto(f"{url}/conversions")
@@ -156,8 +171,9 @@ def test_response_that_is_not_json_shows_an_error(tab, url, path, request_path):
     wait_until_shown(tab, ".problem:has-text('The server does not answer.')")
     tab.unroute_all()
     tab.click(".problem button")
+    wait_until_shown(tab, 'html[data-state="ready"]:not(.busy)')
 
-    wait_until_gone(tab, ".problem")
+    assert not tab.is_visible(".problem")
 
 
 @pytest.mark.parametrize(
@@ -172,9 +188,20 @@ def test_page_is_started_again_after_an_error_of_its_account(tab, url, path, req
     tab.unroute_all()
     tab.click(".problem button")
 
-    wait_until_gone(tab, ".problem")
     wait_until_shown(tab, "#menu a")
     wait_until_shown(tab, 'html[data-state="ready"]:not(.busy)')
+    assert not tab.is_visible(".problem")
+
+
+@pytest.mark.parametrize("path", ["leads", "board"])
+def test_signed_out_page_does_not_look_busy(tab, url, path):
+    open_page(tab, f"{url}/{path}")
+    tab.route(f"**/analytics/{path}?*", lambda route: None)
+    tab.route("**/analytics/leads/facets?*", lambda route: route.fulfill(status=401, body=""))
+    tab.fill(".search", "Ann")
+    wait_until_shown(tab, 'html[data-state="signed-out"]')
+
+    assert tab.evaluate("() => document.documentElement.className") == ""
 
 
 @pytest.mark.clock

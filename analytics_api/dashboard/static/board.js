@@ -377,6 +377,7 @@ addEventListener("online", () => parts && (cursor ? poll() : loadAgain(load)));
 addEventListener("beforeunload", (event) => unsaved > 0 && event.preventDefault()); // the browser asks whether to leave
 const { shortcutHelp: keys } = texts;
 const clear = () => {
+  loading.abort();
   parts = cursor = null;
   stages = new Map();
   undoSteps.length = 0; // the next user must not undo these moves

@@ -52,6 +52,7 @@ export function startLeads(title, load, clear, shortcuts = [], keys = {}) {
   };
   startPage(run, () => {
     site = null;
+    root.classList.remove("busy");
     document.querySelector(".toast")?.remove();
     clear();
   });
@@ -62,7 +63,7 @@ export async function fail(error, retry, note = "") {
   if (error.name === "AbortError") return;
   if (!(error instanceof ApiError)) throw error;
   if (error.status === 401) return leave(site ? note + texts.signIn.ended : "");
-  if (error.status !== 403 || (await hasScope("leads:read"))) return showError(note + errorText(error), retry);
+  if (error.status !== 403 || (await hasScope("leads:read"))) return showError(note + errorText(error), () => (clearProblem(), retry())); // a second click must not retry twice
   byId("view").replaceChildren();
   showProblem(h("p", {}, t.noScope));
 }

@@ -161,7 +161,9 @@ async function load() {
     next = page.next;
     selected.clear();
     draw();
-    if (place?.list === list) await scrollBack(place.y, signal);
+    const former = place;
+    place = null;
+    if (former?.list === list) await scrollBack(former.y, signal);
   } catch (error) {
     fail(error, load);
   }
@@ -169,7 +171,6 @@ async function load() {
 
 /** Scroll to where the list was before a lead was opened, and load the leads until there. */
 async function scrollBack(y, signal) {
-  place = null;
   while (document.body.scrollHeight < y + innerHeight && (await loadMore()));
   if (!signal.aborted) scrollTo(0, y);
 }
@@ -187,6 +188,7 @@ async function loadMore() {
     parts.body.append(...page.body.leads.map(row));
     drawCount();
     parts.watchEnd();
+    clearProblem();
     return true;
   } catch (error) {
     if (!signal.aborted) next = query;
@@ -282,10 +284,10 @@ function drawSelection() {
   });
 }
 
-async function moveSelected(status) {
+async function moveSelected(status, leadIds = [...selected]) {
   const before = new Map(rows.map((lead) => [lead.lead_id, lead]));
   try {
-    const { updated, stale, not_found } = await moveLeads([...selected].map((lead_id) => ({ lead_id, from: before.get(lead_id).status, status })));
+    const { updated, stale, not_found } = await moveLeads(leadIds.map((lead_id) => ({ lead_id, from: before.get(lead_id).status, status })));
     const gone = rows.filter((lead) => not_found.includes(lead.lead_id));
     const undo = () => undoMoves().catch((error) => fail(error, undo, `${t.notUndone} `));
     const undoMoves = async () => {
@@ -298,7 +300,7 @@ async function moveSelected(status) {
     const told = [stale.length && (await explainStale(stale[0], t.notMade)), gone.length && goneText(gone), moved].filter(Boolean);
     if (told.length) toast(told.join(" "), moved && { text: t.undo, run: undo });
   } catch (error) {
-    fail(error, () => moveSelected(status), `${t.notMoved} `);
+    fail(error, () => moveSelected(status, leadIds), `${t.notMoved} `);
   }
 }
 

@@ -96,7 +96,7 @@ export async function load({ isQuiet = false } = {}) {
       site = answer.site; // a day has begun since the last request
       answer = await page.fetch(viewQuery(), signal);
     }
-    if (isQuiet && isOccupied()) return root.classList.remove("busy"); // somebody opened a menu meanwhile
+    if (isQuiet && shown === request && isOccupied()) return root.classList.remove("busy"); // somebody opened a menu meanwhile
     data = answer;
     shown = request;
     site = data.site;
