@@ -378,6 +378,25 @@ def test_authenticate_example_accepts_a_remote_user(folder):
     assert client.get("/analytics/overview").status_code == 401
 
 
+def test_mod_wsgi_example_reads_its_settings(folder):
+    (example,) = blocks("python", "docs/deployment.md")
+    (folder / "key").write_text(KEY)
+    (folder / "data").mkdir()
+    request = f"Client(application).get('/analytics/overview', headers={{'X-API-Key': '{KEY}'}})"
+    program = f"{example.replace('/srv/stats', str(folder))}\nfrom werkzeug.test import Client\nprint({request}.status)"
+
+    ended = subprocess.run(
+        [sys.executable],
+        input=program,
+        env=clean_environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.stdout == "200 OK\n"
+    assert (folder / "data/analytics.db").exists()
+
+
 def test_insert_example_is_counted():
     (inserts,) = blocks("sql")
     run("init")
@@ -401,6 +420,7 @@ def test_every_python_block_has_a_test():
     assert {page: len(blocks("python", page)) for page in PAGES if blocks("python", page)} == {
         "README.md": 2,
         "docs/collecting-visits.md": 1,
+        "docs/deployment.md": 1,
         "docs/host-applications.md": 3,
         "docs/statistics-page.md": 1,
         "docs/storage.md": 1,
