@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers.plans import connect_to_demo, find_scans, full_scans, list_statements, query_plan
+from helpers.plans import Explained, connect_to_demo, find_scans, full_scans, list_statements, query_plan
 
 from analytics_api import open_database
 from analytics_api.endpoints.leads import filtered_search
@@ -30,26 +30,6 @@ SCANNED = [label for label in STATEMENTS if "scanned" in label]
 @pytest.fixture(scope="module", params=["new", "analyzed"])
 def connection(request, tmp_path_factory):
     yield from connect_to_demo(tmp_path_factory.mktemp("plans") / "analytics.db", analyzed=request.param == "analyzed")
-
-
-class Explained:
-    """A snapshot that also stores the query plan of each statement that is read from it."""
-
-    def __init__(self, at):
-        self.at, self.plans = at, []
-
-    def __getattr__(self, name):
-        return getattr(self.at, name)
-
-    def rows(self, sql, **params):
-        return self.read(self.at.rows, sql, params)
-
-    def tuples(self, sql, **params):
-        return self.read(self.at.tuples, sql, params)
-
-    def read(self, method, sql, params):
-        self.plans.append([row[3] for row in self.at.tuples(f"explain query plan {sql}", **params)])
-        return method(sql, **params)
 
 
 @pytest.fixture

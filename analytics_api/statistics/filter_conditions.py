@@ -17,12 +17,14 @@ from ..database.folding import fold_all
 from .session_filters import PROPERTIES
 
 # The SQL expression for the value that each filter compares. `s` is a row of session_facts, `viewed` of session_pages.
+# `>` and `>=` are for SQLite, which would read the whole rows of all leads for `<> ''` or `is not null` after ANALYZE
+# with an `analysis_limit`.
 EXPRESSIONS: Final[dict[str, str]] = {
     **{name: f"s.{item.column}" for name, item in PROPERTIES.items() if item.column},
     "page": "viewed.page_id",
     "lead": """case
-    when s.session_id in (select session_id from leads where session_id is not null)
-      or s.visitor_id in (select visitor_id from leads where visitor_id <> '')
+    when s.session_id in (select session_id from leads where session_id >= '')
+      or s.visitor_id in (select visitor_id from leads where visitor_id > '')
       then 'true'
     else 'false'
   end""",
@@ -45,7 +47,8 @@ HAS_VIEWED = """exists (
       and ({condition}))"""
 IS_ONE_OF_PAGES = "{expression} in (select cast(value as bigint) from json_each(cast(:{name} as text)))"
 
-HAS_EVENT = """s.session_id in (
+# Because of the sign `+`, SQLite does not search each session on each day of session_facts after ANALYZE.
+HAS_EVENT = """+s.session_id in (
     select session_id
     from events
     where ({condition}){in_period})"""

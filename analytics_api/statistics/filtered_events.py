@@ -16,13 +16,15 @@ from ..database import Database
 EVENTS_OF_DAY: Final = """cast(coalesce(sum(
     case when s.events_of_day <> 0 and s.day <= :last then s.events_of_day end), 0) as bigint)"""
 
+# `likelihood` in these statements makes SQLite expect few rows of events_of_other_days. If the table was empty when
+# somebody ran ANALYZE, SQLite would expect many rows, and read all sessions into a Bloom filter.
 OTHER_EVENTS: Final = """
 select cast(coalesce(sum(events), 0) as bigint)
 from (
   select sum(e.events) as events
   from events_of_other_days as e
   cross join facts_of_sessions as s
-  where e.day between :first and :last and s.session_id = e.session_id
+  where likelihood(e.day >= :first, 0.000001) and e.day <= :last and s.session_id = e.session_id
     and {condition}{cut_day}) as counts
 """
 # The sessions that match, and began or have events on the days from `first` to `:last_day`. If a statement begins
@@ -37,7 +39,7 @@ SESSIONS_WITH_EVENTS: Final = """
     select s.session_id
     from events_of_other_days as other
     cross join facts_of_sessions as s
-    where other.day between {first} and :last_day and s.session_id = other.session_id
+    where likelihood(other.day >= {first}, 0.000001) and other.day <= :last_day and s.session_id = other.session_id
       and {{condition}}"""
 SESSIONS_OF_CUT_DAY: Final = SESSIONS_WITH_EVENTS.format(first=":last_day")
 SESSIONS_OF_RANGE: Final = SESSIONS_WITH_EVENTS.format(first=":first")
@@ -86,7 +88,7 @@ OTHER_VIEWS: Final = """
   from events_of_other_days as e
   cross join facts_of_sessions as s
   cross join session_pages as p
-  where e.day between :first and :last and s.session_id = e.session_id
+  where likelihood(e.day >= :first, 0.000001) and e.day <= :last and s.session_id = e.session_id
     and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
     and {condition}{cut_day}"""
 # OTHER_VIEWS without a condition. The views of events whose session_id has no row in `sessions` are included.
@@ -102,7 +104,8 @@ select p.page_id, p.day, p.views - p.archived, not exists (
       and earlier.views > earlier.archived)
 from events_of_other_days as e
 cross join session_pages as p
-where e.day between :first and :last and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
+where likelihood(e.day >= :first, 0.000001) and e.day <= :last
+  and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
 """
 # The page views of the whole days of a range, by page. As in the statistics without filters, the sessions that view a
 # page again on a later day are subtracted. Archived views need not be excluded, because a range with filters cannot

@@ -120,6 +120,26 @@ def query_plan(connection, text):
     return [row[3] for row in connection.execute(f"explain query plan {text}", parameters)]
 
 
+class Explained:
+    """A database or snapshot that also stores the query plan of each statement that is read from it."""
+
+    def __init__(self, at):
+        self.at, self.plans = at, []
+
+    def __getattr__(self, name):
+        return getattr(self.at, name)
+
+    def rows(self, sql, **params):
+        return self.read(self.at.rows, sql, params)
+
+    def tuples(self, sql, **params):
+        return self.read(self.at.tuples, sql, params)
+
+    def read(self, method, sql, params):
+        self.plans.append([row[3] for row in self.at.tuples(f"explain query plan {sql}", **params)])
+        return method(sql, **params)
+
+
 def full_scans(plan):
     """Return the steps that scan a base table. Scans of a subquery with the same name are not included."""
     scans = [step for step in plan if (scan := re.match(r"SCAN (\w+)", step)) and scan[1] in BASE_TABLES]

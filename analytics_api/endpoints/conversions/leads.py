@@ -50,7 +50,7 @@ def leads_statement(request: Request, params: Collection[str], matching: Matchin
         conditions.append("l.lead_id = a.lead_id")
     if matching:
         tables.append("facts_of_sessions as s")
-        conditions += [f"s.session_id = a.{request.attribution}_session_id", matching.conditions.to_sql()]
+        conditions += _conditions_of_session(request, matching)
     where = "\nwhere " + "\n  and ".join(conditions) if conditions else ""
     return f"""
 select {_key_of_lead(request, matching)} as key, count(*) as leads,
@@ -63,6 +63,17 @@ select {_key_of_lead(request, matching)} as key, count(*) as leads,
 from {CROSS_JOIN.join(tables)}{where}
 group by 1
 """
+
+
+def _conditions_of_session(request: Request, matching: Matching) -> list[str]:
+    """Return the conditions that a session `s` matches, and that the lead `a` is attributed to this session."""
+    session_id = f"a.{request.attribution}_session_id"
+    conditions = [f"s.session_id = {session_id}", matching.conditions.to_sql()]
+    if request.db.stores_facts:
+        # SQLite then expects few leads. If there were no leads when somebody ran ANALYZE, SQLite would expect many
+        # leads, and read all sessions into a Bloom filter.
+        conditions.append(f"likelihood({session_id} is not null, 0.000001)")
+    return conditions
 
 
 def _key_of_lead(request: Request, matching: Matching | None) -> str:
