@@ -579,6 +579,7 @@ def test_printed_list_names_its_filters_and_its_part(tab, database, url):
     assert page.is_visible(".search")
     assert not page.is_visible("text=Download CSV")
     assert page.eval_on_selector(".count", CONTENT_AFTER) == '" (the first 50)"'
+    assert page.eval_on_selector('label:has([data-key="filter-status"])', CONTENT_AFTER) == "none"  # no arrow of a menu
 
 
 def test_headings_of_a_printed_list_are_no_buttons(tab, url):

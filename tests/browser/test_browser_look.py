@@ -172,6 +172,16 @@ def test_printed_notice_has_no_button(resized, url):
     assert not page.is_visible(".problem button")
 
 
+def test_printed_names_of_conversions_are_not_broken(resized, url):
+    page = open_page(resized(718), f"{url}/conversions")
+    page.emulate_media(media="print")
+    count_lines = "names => names.map(name => [name.textContent, name.getClientRects().length])"
+    names = page.eval_on_selector_all("#panel-conversions .name bdi", count_lines)
+
+    assert ("google.com", 1) in map(tuple, names)
+    assert max(lines for name, lines in names if len(name) < 16) == 1
+
+
 def test_list_in_a_dialog_is_printed_completely(resized, url):
     page = open_page(resized(718), f"{url}/?detail=pages")
     wait_until_shown(page, "dialog .rows li:nth-child(100)")
