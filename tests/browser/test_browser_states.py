@@ -133,6 +133,16 @@ def test_conversions_are_loaded_again_after_a_failure(tab, url):
     wait_until_shown(tab, "#panel-pipeline tbody tr")
 
 
+def test_error_of_other_days_disappears_after_going_back(tab, url):
+    open_page(tab, f"{url}/conversions")
+    tab.route("**/analytics/pipeline?days=1", lambda route: route.abort())
+    tab.keyboard.press("d")
+    wait_until_shown(tab, ".problem")
+    tab.go_back()
+
+    wait_until_gone(tab, ".problem")
+
+
 @pytest.mark.clock
 def test_refresh_after_midnight_shows_the_new_day(tab, shop, server, url):
     open_page(tab, f"{url}/?period=yesterday")

@@ -71,10 +71,10 @@ export function adjust(changes) {
   history.replaceState(null, "", linkTo(state, {}));
 }
 
-/** Read the state from the address, and show it. Send a request only if the figures differ. */
+/** Read the state from the address, and show it. Send a request only if the figures differ, or if an error is shown. */
 function follow() {
   state = readState(location.search);
-  if (!data || shown !== requestOf(state)) return load();
+  if (!data || failure || shown !== requestOf(state)) return load();
   loading.abort();
   return render();
 }
