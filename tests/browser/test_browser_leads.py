@@ -497,6 +497,22 @@ def test_list_is_at_the_same_place_after_a_lead(tab, database, url, control):
     assert page.locator("text=Lead 150").bounding_box()["y"] == top
 
 
+@pytest.mark.parametrize("control", ["back", "link"])
+def test_focus_is_on_the_lead_after_looking_at_it(tab, url, control):
+    page = open_page(tab, f"{url}/leads")
+    page.focus("text=José")
+    page.keyboard.press("Enter")
+    wait_until_shown(page, ".lead")
+    if control == "back":
+        page.go_back()
+    else:
+        page.focus(".back a")
+        page.keyboard.press("Enter")
+    wait_until_shown(page, "html:not(.busy) .leads a.name")
+
+    assert page.evaluate("() => document.activeElement.textContent") == "José"
+
+
 def test_list_that_is_chosen_again_is_at_its_top(tab, database, url):
     rows = [(number, "2026-02-20 10:00:00", f"Lead {number}") for number in range(100, 140)]
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))

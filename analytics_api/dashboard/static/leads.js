@@ -19,7 +19,7 @@ const selected = new Set(); // lead ids
 let parts = null; // elements of the list
 
 let list = null; // the query and the fragment of the list that was shown last; null before a list was shown
-let place = null; // the scroll position of the list from which a lead was opened: {list, y}
+let place = null; // where a lead was opened: {list, y, href}, with the scroll position of the list and the address of the lead
 let isFirst = true; // whether the page shows what it showed first
 
 const leadId = () => new URLSearchParams(location.search).get("lead");
@@ -163,16 +163,18 @@ async function load() {
     draw();
     const former = place;
     place = null;
-    if (former?.list === list) await scrollBack(former.y, signal);
+    if (former?.list === list) await returnTo(former, signal);
   } catch (error) {
     fail(error, load);
   }
 }
 
-/** Scroll to where the list was before a lead was opened, and load the leads until there. */
-async function scrollBack(y, signal) {
+/** Load the leads until the one that was opened, and return the scroll position and the focus to it. */
+async function returnTo({ y, href }, signal) {
   while (document.body.scrollHeight < y + innerHeight && (await loadMore()));
-  if (!signal.aborted) scrollTo(0, y);
+  if (signal.aborted) return;
+  scrollTo(0, y);
+  if (document.activeElement.matches("body, main")) parts.body.querySelector(`[href="${href}"]`)?.focus({ preventScroll: true });
 }
 
 /** Load the next leads. Return whether there were any. */
@@ -310,7 +312,7 @@ addEventListener("popstate", () => {
   load();
 });
 watchLinks('a[href^="leads"]', (link) => {
-  if (!leadId()) place = { list, y: scrollY };
+  if (!leadId()) place = { list, y: scrollY, href: link.getAttribute("href") };
   isFirst = false;
   history.pushState(null, "", link.href);
   load();
