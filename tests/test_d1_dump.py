@@ -653,6 +653,28 @@ def test_column_default_cannot_load_an_extension(refusal):
     assert "line 2" in refusal("CREATE TABLE t (a, b DEFAULT (load_extension('x')));\nINSERT INTO t (a) VALUES(1);\n")
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["trim('bbb', 'aab')", "printf('%d', 1)", "json_patch('{}', '{}')", "hex(zeroblob(9))", "unhex('zz', 'yz')"],
+)
+def test_column_default_cannot_call_a_slow_function(refusal, value):
+    assert "line 2" in refusal(f"CREATE TABLE t (a, b DEFAULT ({value}));\nINSERT INTO t (a) VALUES(1);\n")
+
+
+def test_column_default_can_be_the_time(load):
+    [(_, time)] = load("CREATE TABLE t (a, b DEFAULT CURRENT_TIMESTAMP);\nINSERT INTO t (a) VALUES(1);\n")["t"]
+
+    assert time.startswith("20")
+
+
+def test_statement_is_interrupted_after_a_few_rows(refusal, monkeypatch):
+    monkeypatch.setattr("analytics_api.imports.sql_dump.scratch.STATEMENT_SECONDS", 0)
+
+    said = refusal(TABLE + "INSERT INTO t VALUES" + ",".join(["(1,2)"] * 250) + ";\n")
+
+    assert said == "FILE, line 2: SQLite rejects this statement (a statement took more than 0 s); export it again"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python can't bound a value there")
 def test_value_that_multiplies_its_length_is_rejected(refusal):
     value = "replace(" * 10 + "'a'" + ",'a','aaaaaaaaaa')" * 10
@@ -835,10 +857,11 @@ def test_generated_columns_of_sqlite_files_are_not_evaluated(database, tmp_path)
         "CREATE TABLE t (a INT, [as (] GENERATED ALWAYS AS (printf('%d, )', (a))) STORED, b DEFAULT (1));",
         "CREATE TABLE t (a INT, u TEXT NOT NULL AS (later(a)) UNIQUE, b CHECK (later(b) > ')' -- )\n));",
         "CREATE TABLE t (a INT CHECK(a GLOB ('*x')) DEFAULT 5 CHECK (later(a)), b, CONSTRAINT c CHECK (later(a)));",
+        "CREATE TABLE t (a ALIAS(1) CHECK (later(a)), b PRECHECK(1), u€ AS (later(a)), CHECK (later(a) > ','));",
         "CREATE TABLE t (a INT /* as ( */ NOT NULL, 'u' /*,*/ ANY AS/**/(later(a)), \"b\" TEXT) STRICT;",
         "CREATE TABLE \"t\" (a INT DEFAULT (CAST('as (' AS INT)), `check (` INT AS (later(1)), b, UNIQUE (a, b));",
     ],
-    ids=["like", "printf", "unique", "check", "strict", "cast"],
+    ids=["like", "printf", "unique", "check", "words", "strict", "cast"],
 )
 def test_expressions_of_tables_are_not_evaluated(write, table):
     path = write(table + "\nINSERT INTO \"t\" VALUES(1,'x');\nINSERT INTO \"t\" VALUES(2,'x');\n")

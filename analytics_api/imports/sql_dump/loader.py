@@ -8,7 +8,7 @@ import sqlite3
 
 from ...errors import IngestError
 from .files import ACCEPTED_KINDS, CHUNK_SIZE, is_housekeeping, refusal
-from .scratch import FUNCTIONS, LOADING, ROW_FUNCTIONS, make_read_only
+from .scratch import LOADING, ROW_FUNCTIONS, make_read_only
 from .syntax import (
     BEGIN,
     BLANK,
@@ -50,7 +50,6 @@ class DumpLoader:
         self.has_run = False  # whether a statement has run; if so, the file is an export
         self.is_in_transaction = False  # between BEGIN and COMMIT
         self.is_values = False  # whether the current statement has no SELECT
-        self.is_inserting = False  # whether the current statement inserts rows
 
     def load(self) -> None:
         """Run all statements, and make the connection read-only."""
@@ -67,7 +66,7 @@ class DumpLoader:
             action in LOADING
             # SQLite treats the values of several rows as a SELECT.
             or (action == sqlite3.SQLITE_SELECT and self.is_values)
-            or (action == sqlite3.SQLITE_FUNCTION and second in (ROW_FUNCTIONS if self.is_inserting else FUNCTIONS))
+            or (action == sqlite3.SQLITE_FUNCTION and second in ROW_FUNCTIONS)
             # CREATE TABLE needs this right, because it updates sqlite_master. SQLite rejects UPDATE statements for this
             # table even with the right.
             or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master")
@@ -151,7 +150,7 @@ class DumpLoader:
 
     def _insert(self, into: str, rows: list[str], end: int) -> None:
         """Insert the rows in the window between the position and `end`."""
-        self.is_values = self.is_inserting = True
+        self.is_values = True
         try:
             self.database.execute(into + ",".join(rows))
         except sqlite3.Error:
@@ -197,7 +196,6 @@ class DumpLoader:
 
     def _run(self, sql: str, *, is_values: bool) -> None:
         self.is_values = is_values
-        self.is_inserting = CREATE.match(sql) is None
         try:
             self.database.execute(sql)
         except (sqlite3.Error, sqlite3.Warning) as exc:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ Authorizer = Callable[[int, "str | None", "str | None", "str | None", "str | Non
 MAX_VALUE_BYTES = 1 << 22  # maximum size of a value and of a row
 MAX_PATTERN_LENGTH = 64  # for the pattern of `replace`; the sqlite3 shell writes patterns of two characters
 STATEMENT_SECONDS = 20  # timeout of a statement
-PROGRESS_STEPS = 100_000  # instructions of SQLite's virtual machine between two checks of the timeout
+PROGRESS_STEPS = 1_000  # instructions of SQLite's virtual machine between two checks of the timeout
 
 
 class AuthorizedConnection(sqlite3.Connection):
@@ -65,7 +66,7 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
     database.set_progress_handler(database.is_over_time, PROGRESS_STEPS)
     database.create_function("replace", 3, _replace, deterministic=True)
     database.create_function("instr", 2, _instr, deterministic=True)
-    _replace_slow_functions(database, _refuse_call)
+    _replace_unsafe_functions(database, _refuse_call)
     return database
 
 
@@ -73,12 +74,30 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
 # the progress handler during the call.
 SLOW_FUNCTIONS = (
     *(("printf", -1), ("format", -1), ("like", 2), ("like", 3), ("glob", 2)),
-    *(("zeroblob", 1), ("randomblob", 1)),
+    *(("trim", 2), ("ltrim", 2), ("rtrim", 2), ("unhex", 2)),
 )
+# A number below -1 is a minimum of arguments. Only functions like `coalesce` have one, and they cannot be replaced.
+ALL_FUNCTIONS = """
+select name, narg
+from pragma_function_list
+where type = 's'
+  and narg >= -1
+"""
 
 
-def _replace_slow_functions(database: sqlite3.Connection, by: Callable[..., None]) -> None:
-    for function, arguments in SLOW_FUNCTIONS:
+@cache
+def _list_unsafe_functions() -> list[tuple[str, int]]:
+    """Return the slow functions, and those that are not in FUNCTIONS, with the number of their arguments.
+
+    The authorizer is not enough, because SQLite does not ask it about the functions in the default of a column.
+    """
+    with closing(sqlite3.connect(":memory:")) as database:
+        functions = database.execute(ALL_FUNCTIONS).fetchall()
+    return [function for function in functions if function in SLOW_FUNCTIONS or function[0] not in FUNCTIONS]
+
+
+def _replace_unsafe_functions(database: sqlite3.Connection, by: Callable[..., None]) -> None:
+    for function, arguments in _list_unsafe_functions():
         database.create_function(function, arguments, by, deterministic=True)
 
 
@@ -144,7 +163,7 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
 
     database = connect(f"{Path(path).as_uri()}?{mode}", stack, authorize_opening)
     database.execute("pragma cell_size_check = on")
-    _replace_slow_functions(database, _return_null)
+    _replace_unsafe_functions(database, _return_null)
     for (fault,) in database.execute(CHECK_TABLES).fetchall():
         # A fault with " value in " is a null or a type that violates the declaration. The import converts such values.
         if fault != "ok" and " value in " not in fault:
@@ -186,11 +205,11 @@ def _unistr(text: str | None) -> str | None:
 
 
 HARMLESS_FUNCTIONS = """
-    abs avg ceil ceiling char coalesce concat concat_ws count date datetime floor format glob group_concat
-    hex ifnull iif instr json json_array json_array_length json_extract json_object json_quote json_type
-    json_valid julianday length like lower ltrim max min mod nullif octet_length power printf quote replace
-    round rtrim sign strftime substr substring sum time timediff total trim trunc typeof unhex unicode unistr
-    unixepoch upper -> ->>"""
+    abs avg ceil ceiling char coalesce concat concat_ws count current_date current_time current_timestamp date
+    datetime floor format glob group_concat hex ifnull iif instr json json_array json_array_length json_extract
+    json_object json_quote json_type json_valid julianday length like lower ltrim max min mod nullif octet_length
+    power printf quote replace round rtrim sign strftime substr substring sum time timediff total trim trunc typeof
+    unhex unicode unistr unixepoch upper -> ->>"""
 FUNCTIONS = frozenset(HARMLESS_FUNCTIONS.split())
 # The sqlite3 shell and wrangler write some strings as calls of these functions.
 ROW_FUNCTIONS = frozenset(["char", "replace", "unistr"])

@@ -62,7 +62,7 @@ INSERT = re.compile(rf"INSERT\s+INTO\s*(?P<name>{NAME})\s*(?:\(\s*{NAME}(?:\s*,\
 CHECK = re.compile(r"\bcheck\s*\(", re.IGNORECASE)
 GENERATED = re.compile(r"\bas\s*\(", re.IGNORECASE)
 DELIMITER = re.compile(r"[(),]")
-COLUMN = re.compile(rf"{GAP}*{NAME}")
+COLUMN = re.compile(rf"""{GAP}*(?:{QUOTED}|[^\s'"`\[(/-]+)""")
 
 
 def unquote(name: str) -> str:
@@ -89,7 +89,7 @@ def without_expressions(sql: str) -> str:
     mask, done = _mask(sql), 0
     while check := CHECK.search(mask, done):
         parts += sql[done : check.end()], "null"
-        done = next((end for _, end in _split(mask, check.start()) if mask[end : end + 1] == ")"), len(sql))
+        _, done = next(_split(mask, check.start()), (0, len(sql)))
     sql = "".join(parts) + sql[done:]
 
     parts.clear()
@@ -129,6 +129,6 @@ def _split(mask: str, start: int) -> Iterator[tuple[int, int]]:
 def without_infinity(sql: str) -> str:
     """Write the number Infinity as 9e999. Versions of wrangler write the word, which SQLite takes for a column."""
     return "".join(
-        re.sub(r"\bInfinity\b", "9e999", token[0]) if token.lastgroup == "bare" else token[0]
+        token[0].replace("Infinity", "9e999") if token.lastgroup == "bare" else token[0]
         for token in TOKEN.finditer(sql)
     )
