@@ -297,6 +297,17 @@ def test_failed_move_puts_the_card_back(tab, database, url):
     assert statuses(database) == {4: "won"}
 
 
+def test_move_that_the_database_does_not_save_is_reported(tab, url):
+    page = open_board(tab, url)
+    page.route("**/analytics/leads", lambda route: route.fulfill(status=503, body=""))
+    page.click('[data-key="move-4"]')
+    page.click('[data-lead="4"] .menu button:has-text("Won")')
+    wait_until_shown(page, ".toast")
+
+    message = "The move was not saved: The database does not answer at the moment."
+    assert page.inner_text(".toast span") == message
+
+
 @pytest.mark.clock
 def test_offline_board_shows_a_notice(tab, url):
     page = open_board(tab, url)

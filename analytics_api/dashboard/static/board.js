@@ -4,7 +4,7 @@ import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText
 import { byId, h, icon, isOccupied, pause, set, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { watchKeys, watchPointer } from "./lifting.js";
-import { get, loadAgain, openHelp, stageBadge } from "./page.js";
+import { errorText, get, loadAgain, openHelp, stageBadge } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
@@ -169,7 +169,7 @@ async function send(moves, isUndo, isShown) {
     for (const { lead, index } of moves.toReversed()) place(lead, lead.status, index);
     drawAll();
     if (error.status === 401) return fail(error, load, `${t.notMoved} `);
-    toast(`${t.notMoved} ${error.status === 0 ? (navigator.onLine ? texts.unreachable : texts.offline) : error.message}`, { text: texts.retry, run: () => moveAll(moves, isUndo) });
+    toast(`${t.notMoved} ${errorText(error)}`, { text: texts.retry, run: () => moveAll(moves, isUndo) });
     return;
   }
   if (!isShown()) return;

@@ -152,7 +152,7 @@ function choose(name, value, onChange) {
   onChange();
 }
 
-/** Return a field for a day. While a year is typed, it is 2, 20 or 202 at first. These days are before FIRST_DAY, so they are not used. */
+/** Return a field for a day. Days before FIRST_DAY are ignored, because while somebody types 2026, the year is 2, 20 and 202 at first. */
 function dayControl(name, onChange) {
   const change = ({ target }) => target.validity.valid && choose(name, target.value, onChange);
   const field = h("input", { type: "date", name, min: FIRST_DAY, onchange: change, "data-key": `filter-${name}` });

@@ -46,7 +46,7 @@ export async function signOut() {
   await request(pathOf("/session"), { method: "DELETE" });
 }
 
-/** Throw an ApiError without a status, unless the page aborted the request. */
+/** Throw an ApiError with the status 0, unless the page aborted the request. */
 function failRequest(error) {
   throw error.name === "AbortError" ? error : new ApiError(0, error.message);
 }
