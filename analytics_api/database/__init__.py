@@ -72,8 +72,9 @@ def open_database(url: str | os.PathLike[str], *, read_url: str | None = None, c
 
 
 def resolve_database(database: str | os.PathLike[str] | Database) -> Database:
-    """Return an open Database as it is, or open the database at a path or URL: the argument `database` of create_app.
+    """Return an open Database as it is, or open the database at a path or URL.
 
+    :param database: the argument `database` of create_app or create_collector.
     :raises DatabaseError: the database cannot be opened.
     :raises SettingError: the argument has another type, or the URL is not supported.
     """
