@@ -497,6 +497,20 @@ def test_list_is_at_the_same_place_after_a_lead(tab, database, url, control):
     assert page.locator("text=Lead 150").bounding_box()["y"] == top
 
 
+def test_double_click_opens_a_lead_once(tab, database, url):
+    rows = [(number, "2026-02-20 10:00:00", f"Lead {number}") for number in range(100, 140)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    page = open_page(tab, f"{url}/leads")
+    page.evaluate("() => scrollTo(0, 500)")
+    page.route("**/analytics/leads/120", lambda route: None)
+    page.dblclick("text=Lead 120")
+    page.unroute_all()
+    address = page.url
+    page.go_back()
+
+    assert (address, page.url) == (f"{url}/leads?lead=120", f"{url}/leads")
+
+
 @pytest.mark.parametrize("control", ["back", "link"])
 def test_focus_is_on_the_lead_after_looking_at_it(tab, url, control):
     page = open_page(tab, f"{url}/leads")

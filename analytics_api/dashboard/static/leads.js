@@ -36,6 +36,7 @@ async function showLead(view, leadId, reload, signal) {
     return view.replaceChildren(backLink(), h("p.empty.card", { role: "status" }, t.missing));
   }
   const { lead, sessions, submissions } = answer;
+  if (parts) scrollTo(0, 0); // not earlier, so that the list does not move under the pointer
   parts = null;
   view.replaceChildren(
     backLink(),
@@ -314,9 +315,9 @@ addEventListener("popstate", () => {
 watchLinks('a[href^="leads"]', (link) => {
   if (!leadId()) place = { list, y: scrollY, href: link.getAttribute("href") };
   isFirst = false;
-  history.pushState(null, "", link.href);
+  history[link.href === location.href ? "replaceState" : "pushState"](null, "", link.href);
+  if (!parts) scrollTo(0, 0);
   load();
-  scrollTo(0, 0);
 });
 startLeads(t.title, load, () => {
   loading.abort();
