@@ -10,6 +10,7 @@ from analytics_api.endpoints import overview, pages, sessions
 from analytics_api.endpoints.conversions import conversions
 from analytics_api.endpoints.conversions.counts import Request
 from analytics_api.endpoints.conversions.leads import leads_statement
+from analytics_api.maintenance.site import change_settings
 from analytics_api.statistics.earlier_range import CUT_DAY, KEYS
 from analytics_api.statistics.top_keys import TOP, TOP_OF_RANGE
 
@@ -154,3 +155,15 @@ def test_filters_read_no_other_rows_after_analyze(analyzed, name, filters):
 
     steps = [step for plan in explained.plans for step in plan]
     assert [step for step in steps if "BLOOM FILTER" in step or "ANY(day)" in step or step == "SCAN leads"] == []
+
+
+def test_offset_is_looked_up_after_analyze_and_another_zone(tmp_path):
+    path = tmp_path / "analytics.db"
+    for connection in connect_to_demo(path, analyzed=True):
+        with open_database(path).closing() as database:
+            change_settings(database, time_zone="Europe/Berlin")
+        connection.execute("select page from pages").fetchone()  # reads the changed schema, unlike `explain`
+
+        plan = query_plan(connection, "select day from counted_events")
+
+    assert plan[-1] == "SEARCH site_offsets USING INTEGER PRIMARY KEY (rowid<?)"

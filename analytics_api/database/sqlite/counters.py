@@ -111,6 +111,13 @@ from sqlite_schema
 where type = 'table' and (name like 'replaced\\_%' escape '\\' or name = 'sqlite_stat4')
 """
 
+# The table in which ANALYZE stores the statistics of the query planner.
+STATISTICS = """
+select name
+from sqlite_schema
+where name = 'sqlite_stat1'
+"""
+
 
 class Counter(NamedTuple):
     """A table whose rows, or some of whose columns, are defined by a view."""
@@ -170,6 +177,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object], writte
     :param written: the tables that were written since all counters were exact. Only the counters that depend on
         these tables are filled. With None, all counters are filled.
     """
+    _update_statistics(statements)
     counters = list_counters(statements)
     if written is not None:
         counters = _dependent_counters(counters, written)
@@ -196,6 +204,16 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object], writte
     for table in statements.rows(RESIDUE_TABLES):
         if table["name"] != "sqlite_stat4":
             statements.execute(f"delete from {table['name']}")
+
+
+def _update_statistics(statements: Statements) -> None:
+    """Update the statistics of site_offsets if somebody ran ANALYZE, because the time zone may have changed since.
+
+    UTC has one offset, other time zones up to 16,000. If SQLite expected one row, it would read all offsets for each
+    session and each event.
+    """
+    if statements.rows(STATISTICS):
+        statements.execute("analyze site_offsets")
 
 
 def _dependent_counters(counters: list[Counter], written: Set[str]) -> list[Counter]:
