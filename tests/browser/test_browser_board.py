@@ -356,6 +356,25 @@ def test_error_of_a_filter_stays_until_the_board_is_loaded(tab, database, url):
     assert cards(page, "new") == [4]
 
 
+@pytest.mark.clock
+def test_error_of_further_cards_stays_until_they_are_loaded(tab, database, url):
+    rows = [(number, "2026-02-01 10:00:00", f"Lead {number}") for number in range(100, 200)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    tab.route("**/analytics/board/new?*", lambda route: route.fulfill(status=500, body=""))
+    page = open_board(tab, url)
+    page.eval_on_selector(".cards", "list => list.scrollTo(0, list.scrollHeight)")
+    wait_until_shown(page, ".problem")
+    run(database, "update leads set status = 'won' where lead_id = 4")
+    page.clock.fast_forward(5000)
+    wait_until_moved(page, 4, "won")
+
+    assert page.is_visible(".problem")
+    page.unroute_all()
+    page.click(".problem button")
+    wait_until_shown(page, "html:not(.busy) .block")
+    assert not page.is_visible(".problem")
+
+
 def test_browser_asks_before_it_leaves_an_unsaved_move(tab, url):
     page = open_board(tab.context.new_page(), url)
     page.route("**/analytics/leads", lambda route: None)

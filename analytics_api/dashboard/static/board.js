@@ -17,6 +17,7 @@ let loading = new AbortController();
 let stages = new Map(); // by status: {status, total, leads, next}
 let cursor = null; // position after which /changes lists the changes of leads; null until the board is loaded
 let parts = null;
+let lost = null; // the notice of a poll that did not reach the server. The next poll that does removes it, but no other notice.
 const cards = new Map(); // by lead id: {lead, isSelected, card}
 const selected = new Set(); // lead ids
 const undoSteps = []; // for each move of cards, the moves that undo it
@@ -31,7 +32,7 @@ async function load() {
   loading.abort();
   loading = new AbortController();
   const { signal } = loading;
-  cursor = null; // if this fails, no poll may hide the error
+  cursor = null; // no polls until this succeeds
   try {
     const facets = get("/leads/facets", requestQuery(["status", "sort"]), signal);
     facets.then((values) => parts?.bar.showFacets(values)).catch((error) => fail(error, load));
@@ -211,10 +212,14 @@ async function poll() {
     if (!feed.changes.some(({ lead_id, status }) => find(lead_id)?.lead.status !== (status ?? undefined))) cursor = feed.cursor;
     else if (feed.changes.length > MOST) return load();
     else if ((await refresh(feed.changes, signal)) && gone.length) toast(goneText(gone));
-    clearProblem();
+    lost?.remove();
   } catch (error) {
     if (error.status === 410) load();
-    else if (error.status === 401 || (error.status === 0 && !byId("notices").firstChild)) fail(error, load); // announce it once
+    else if (error.status === 401) fail(error, load);
+    else if (error.status === 0 && !byId("notices").firstChild) {
+      fail(error, load); // announce it once
+      lost = byId("notices").firstChild;
+    }
   }
 }
 
@@ -373,7 +378,10 @@ addEventListener("popstate", () => {
 setInterval(poll, POLL);
 setInterval(updateClocks, 60_000);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-addEventListener("online", () => parts && (cursor ? poll() : loadAgain(load)));
+addEventListener("online", () => {
+  const problem = byId("notices").firstChild;
+  if (parts) !problem || problem === lost ? poll() : loadAgain(load);
+});
 addEventListener("beforeunload", (event) => unsaved > 0 && event.preventDefault()); // the browser asks whether to leave
 const { shortcutHelp: keys } = texts;
 const clear = () => {
