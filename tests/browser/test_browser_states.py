@@ -231,7 +231,8 @@ def test_former_figures_are_dimmed_while_others_load(page):
     page.route("**/analytics/dashboard?*", lambda route: None)
     page.keyboard.press("d")
 
-    page.wait_for_function("() => getComputedStyle(document.querySelector('#overview')).opacity === '0.5'")
+    # Without `polling`, the function is called before each animation frame, and a busy machine may draw none.
+    page.wait_for_function("() => getComputedStyle(document.querySelector('#overview')).opacity === '0.5'", polling=50)
 
 
 HOSTILE = (
