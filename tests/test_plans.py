@@ -1,6 +1,7 @@
 """SQLite's query plan for every statement reads counters and indexes only, with and without ANALYZE."""
 
 import pkgutil
+import re
 
 import pytest
 from helpers.plans import NOW, Explained, connect_to_demo, find_scans, list_statements, query_plan
@@ -19,14 +20,17 @@ STATISTICS = {
     "analyzed": "select 1",
     "before the leads": "delete from sqlite_stat1 where tbl = 'lead_attributions'",
     "more sessions": "update sqlite_stat1 set stat = '300000 750 1' where idx = 'session_facts'",
-    # With `analysis_limit`, the numbers of rows are estimates, which differ from index to index.
+    # With `analysis_limit`, the numbers of rows are estimates, which differ from index to index. These are of 100,000
+    # leads. New versions of SQLite, such as 3.53, store the exact number, so nothing is updated.
     "sample of the leads": """
+        pragma analysis_limit = 10;
+        analyze leads;
         update sqlite_stat1 set stat = case idx
             when 'leads_by_enquiry' then '102180 1'
             when 'leads_by_session' then '384000 2'
             else '273000 3 3'
           end
-        where idx in ('leads_by_enquiry', 'leads_by_session', 'leads_by_visitor')""",
+        where idx in ('leads_by_enquiry', 'leads_by_session', 'leads_by_visitor') and stat not like '1000 %'""",
 }
 
 FILTERED = {
@@ -110,7 +114,7 @@ def test_ranges_read_only_returns_within_them(connection):
         plan = query_plan(connection, STATEMENTS[label][1])
 
         assert "SEARCH r USING PRIMARY KEY (dimension=? AND day=? AND previous_day>?)" in plan
-        assert not any("BLOOM FILTER" in step for step in plan)
+        assert not any(step.startswith("BLOOM FILTER ON r ") for step in plan)
 
 
 def test_realtime_reads_minutes_and_two_short_index_ranges(connection):
@@ -141,7 +145,7 @@ def test_leads_by_source_are_read_in_the_order_of_an_index(connection, attributi
 def analyzed(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("statistics") / "analytics.db"
     for connection in connect_to_demo(path, analyzed=True):
-        connection.execute(STATISTICS[request.param])
+        connection.executescript(STATISTICS[request.param])
     with open_database(path).closing() as database:
         yield database
 
@@ -154,7 +158,7 @@ def test_filters_read_no_other_rows_after_analyze(analyzed, name, filters):
     FILTERED[name](Context(explained, None, NOW), days=7, filters=FILTERS[filters])
 
     steps = [step for plan in explained.plans for step in plan]
-    assert [step for step in steps if "BLOOM FILTER" in step or "ANY(day)" in step or step == "SCAN leads"] == []
+    assert [step for step in steps if re.match(r"BLOOM FILTER ON|SCAN leads$", step) or "ANY(day)" in step] == []
 
 
 def test_offset_is_looked_up_after_analyze_and_another_zone(tmp_path):
