@@ -158,7 +158,8 @@ def _copy(path, recipe):
     for statement in plain.TABLES:
         connection.execute(statement)
     for (table,) in connection.execute("select name from main.sqlite_schema where type = 'table'").fetchall():
-        columns = ", ".join(demo.COLUMNS[table])
+        names = connection.execute("select name from pragma_table_info(?, 'main')", [table])
+        columns = ", ".join(name for (name,) in names)
         connection.execute(f"insert into main.{table} ({columns}) select {columns} from ours.{table} order by rowid")
     for statement in plain.INDEXES:
         connection.execute(statement)

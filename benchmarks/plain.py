@@ -41,6 +41,7 @@ create table leads (
   lead_id              integer primary key,
   enquiry_datetime     text not null,
   contact_name         text,
+  name_folded          text,  -- in lower case and without accents, copied from the database of this project
   contact_email        text,
   contact_phone        text,
   project_name         text,
@@ -92,7 +93,7 @@ INDEXES = (
     "create index leads_by_stage on leads (status, enquiry_datetime)",
     "create index leads_by_score on leads (engagement_score)",
     "create index leads_by_risk on leads (suspicion_score)",
-    "create index leads_by_name on leads (lower(contact_name))",
+    "create index leads_by_name on leads (name_folded)",
     "create index submissions_by_lead on lead_submissions (lead_id, submitted_at)",
 )
 
@@ -177,7 +178,7 @@ ORDERS = {
     "score_asc": "engagement_score nulls last, lead_id",
     "risk_desc": "suspicion_score desc, lead_id desc",
     "risk_asc": "suspicion_score, lead_id",
-    "name_asc": "lower(contact_name) nulls last, lead_id",
+    "name_asc": "name_folded nulls last, lead_id",
 }
 
 MATCHES = """(
@@ -186,11 +187,13 @@ MATCHES = """(
 
 FILTERS = {"all": "true", "stage": "status = :status", "found": MATCHES}
 
+LEAD_COLUMNS = f"""lead_id, enquiry_datetime, contact_name, contact_email, contact_phone, project_name,
+  project_location, project_source, contact_country_name, contact_city, visitor_id, session_id, engagement_score,
+  engagement_label, form_submit_count, suspicion_score, {FOLLOW_UPS}, status"""
+
 LEADS = {
     (among, sort): f"""
-select lead_id, enquiry_datetime, contact_name, contact_email, contact_phone, project_name, project_location,
-  project_source, contact_country_name, contact_city, visitor_id, session_id, engagement_score, engagement_label,
-  form_submit_count, suspicion_score, {FOLLOW_UPS}, status
+select {LEAD_COLUMNS}
 from leads
 where {condition}
 order by {order}
@@ -210,7 +213,7 @@ where {condition}
 }
 
 LEAD = f"""
-select *, {FOLLOW_UPS}
+select {LEAD_COLUMNS}
 from leads
 where lead_id = :lead_id
 """
