@@ -242,8 +242,8 @@ def match_subjects(database, connection):
         "select contact_email, contact_phone from leads where contact_email is not null and contact_phone is not null"
     )
     mails, phones = zip(*connection.execute(f"{select} and lead_id % 331 = 0 limit 2000"))
-    mails, digits = cycle(mails), cycle([re.sub("[^0-9]", "", phone) for phone in phones])
+    mails, phones = cycle(mails), cycle([{"digits": re.sub("[^0-9]", "", phone), "phone": phone} for phone in phones])
     return {
         "match of a mail": lambda: database.rows(SELECT_BY_EMAIL, email=next(mails)),
-        "match of a phone": lambda: database.rows(SELECT_BY_PHONE, digits=next(digits)),
+        "match of a phone": lambda: database.rows(SELECT_BY_PHONE, **next(phones)),
     }
