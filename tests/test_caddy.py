@@ -3,19 +3,16 @@
 import gzip
 import json
 import re
-import socket
 import ssl
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.client import HTTPSConnection, IncompleteRead
-from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
 from helpers.caddy import proxying, require_caddy
 from helpers.client import KEY
 from helpers.collecting import BROWSER
-from helpers.server import serving
+from helpers.server import serving, truncating_server
 from helpers.tls import make_certificate
 
 from analytics_api import open_database
@@ -214,23 +211,10 @@ def test_failed_requests_are_logged_without_keys_and_queries(folder):
 
 
 @pytest.mark.parametrize("headers", [HEADERS, COMPRESSED], ids=["plain", "gzip"])
-def test_truncated_response_is_detected(headers, folder):
-    def answer():
-        client, _ = listener.accept()
-        with client:
-            client.recv(65536)
-            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n")
-            client.sendall(b"7d0\r\n" + b"x" * 2000 + b"\r\n")
-
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        ThreadPoolExecutor(1) as pool,
-        proxying(SimpleNamespace(address=listener.getsockname())) as caddy,
-    ):
-        answered = pool.submit(answer)
-        with pytest.raises((IncompleteRead, ConnectionError)):
-            caddy.request("GET", "/analytics/leads/export", headers=headers)
-        answered.result()
+@pytest.mark.usefixtures("folder")
+def test_truncated_response_is_detected(headers):
+    with truncating_server() as server, proxying(server) as caddy, pytest.raises((IncompleteRead, ConnectionError)):
+        caddy.request("GET", "/analytics/leads/export", headers=headers)
 
 
 def test_sign_in_over_tls_sets_a_secure_cookie(server, tmp_path):

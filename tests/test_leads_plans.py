@@ -50,6 +50,11 @@ def plans(connection):
     return explain
 
 
+def name_of_filter(value):
+    """Return the id of a test's case: the name of its first filter, or "" for the other parameters."""
+    return next(iter(value)) if isinstance(value, dict) else ""
+
+
 def plan_of(connection, label):
     return query_plan(connection, STATEMENTS[label][1])
 
@@ -152,7 +157,7 @@ def test_sessions_of_a_lead_are_read_by_their_keys(connection):
         ({"label": "Hot"}, "leads_by_label (engagement_label=?)"),
         ({"from": "2026-02-01"}, "leads_by_enquiry (enquiry_datetime>?)"),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    ids=name_of_filter,
 )
 def test_leads_with_one_value_are_read_in_the_order_of_its_index(plans, filters, index):
     *_, plan = plans(find_filtered_page, filters)
@@ -171,7 +176,7 @@ def test_leads_with_one_value_are_read_in_the_order_of_its_index(plans, filters,
         ({"follow_up_to": "2026-02-01"}, "status=? AND last_follow_up_at<?)"),
         ({"has_visits": "false"}, "(has_visits=? AND status=?)"),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    ids=name_of_filter,
 )
 def test_statuses_and_another_filter_are_looked_up_in_one_index(plans, statuses, filters, end):
     *_, plan = plans(find_filtered_page, {**filters, "status": statuses})

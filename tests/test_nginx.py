@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from helpers.client import KEY
 from helpers.nginx import proxying, require_nginx
-from helpers.server import free_port, serving, wait_for
+from helpers.server import free_port, serving, truncating_server, wait_for
 from helpers.tls import make_certificate
 
 from analytics_api import open_database
@@ -225,23 +225,10 @@ def test_stopped_api_is_503_in_json(folder):
 
 
 @pytest.mark.parametrize("headers", [HEADERS, COMPRESSED], ids=["plain", "gzip"])
-def test_truncated_response_is_detected(headers, folder):
-    def answer():
-        client, _ = listener.accept()
-        with client:
-            client.recv(65536)
-            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n")
-            client.sendall(b"7d0\r\n" + b"x" * 2000 + b"\r\n")
-
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        ThreadPoolExecutor(1) as pool,
-        proxying(SimpleNamespace(address=listener.getsockname())) as nginx,
-    ):
-        answered = pool.submit(answer)
-        with pytest.raises(IncompleteRead):
-            nginx.request("GET", "/analytics/leads/export", headers=headers)
-        answered.result()
+@pytest.mark.usefixtures("folder")
+def test_truncated_response_is_detected(headers):
+    with truncating_server() as server, proxying(server) as nginx, pytest.raises(IncompleteRead):
+        nginx.request("GET", "/analytics/leads/export", headers=headers)
 
 
 def test_sub_path_example_works(server):

@@ -270,11 +270,16 @@ def test_error_of_further_leads_disappears_when_they_are_loaded(tab, database, u
     assert not page.is_visible(".problem")
 
 
-def test_message_after_a_move_is_accessible(tab, url):
-    page = open_page(tab, f"{url}/leads")
-    page.check(".leads tbody input >> nth=0")
+def move_first_to_won(page):
+    """Move the first lead of the list, by the keyboard and the menu."""
+    page.check(".leads tbody tr:nth-child(1) input")
     page.keyboard.press("m")
     page.click('.menu button:has-text("Won")')
+
+
+def test_message_after_a_move_is_accessible(tab, url):
+    page = open_page(tab, f"{url}/leads")
+    move_first_to_won(page)
     wait_until_shown(page, ".toast")
 
     assert find_violations(page, widths=[320]) == []
@@ -701,11 +706,10 @@ def test_move_that_fails_is_reported_and_retried(tab, database, url, path):
     page = open_page(tab, f"{url}/{path}")
     page.route("**/analytics/leads", refuse_moves)
     if path == "leads":
-        page.check(".leads tbody tr:nth-child(1) input")
-        page.keyboard.press("m")
+        move_first_to_won(page)
     else:
         page.click(".lead-head .menu-button")
-    page.click('.menu button:has-text("Won")')
+        page.click('.menu button:has-text("Won")')
     wait_until_shown(page, ".problem:has-text('The move was not saved: The server does not answer.')")
     page.unroute_all()
     page.click(".problem button")
@@ -717,9 +721,7 @@ def test_move_that_fails_is_reported_and_retried(tab, database, url, path):
 def test_move_is_retried_once_for_the_same_leads(tab, url):
     page = open_page(tab, f"{url}/leads")
     page.route("**/analytics/leads", refuse_moves)
-    page.check(".leads tbody tr:nth-child(1) input")
-    page.keyboard.press("m")
-    page.click('.menu button:has-text("Won")')
+    move_first_to_won(page)
     wait_until_shown(page, ".problem")
     page.unroute_all()
     page.check(".leads tbody tr:nth-child(2) input")
@@ -733,9 +735,7 @@ def test_move_is_retried_once_for_the_same_leads(tab, url):
 
 def test_undo_that_fails_is_retried(tab, database, url):
     page = open_page(tab, f"{url}/leads")
-    page.check(".leads tbody tr:nth-child(1) input")
-    page.keyboard.press("m")
-    page.click('.menu button:has-text("Won")')
+    move_first_to_won(page)
     wait_until_shown(page, ".toast button")
     page.route("**/analytics/leads", refuse_moves)
     page.click(".toast button")

@@ -55,7 +55,7 @@ def proxying(server, edit=lambda text: text, files=(), scheme="http"):
             process = subprocess.Popen([PROGRAM, "run"], cwd=folder, stdout=errors, stderr=errors, env=environ)
         caddy = HTTPProcess(process, ("127.0.0.1", port), log)
         try:
-            wait_for(lambda: process.poll() is not None or listens(caddy))
+            wait_for(lambda: process.poll() is not None or caddy.listens())
             assert process.poll() is None, log.read_text()
             yield caddy
         finally:
@@ -65,12 +65,3 @@ def proxying(server, edit=lambda text: text, files=(), scheme="http"):
             except subprocess.TimeoutExpired:  # it waits for the requests of clients that do not read
                 process.kill()
                 process.wait(5)
-
-
-def listens(caddy):
-    """Return whether Caddy accepts connections."""
-    try:
-        caddy.connect().close()
-    except ConnectionRefusedError:
-        return False
-    return True

@@ -52,18 +52,9 @@ def proxying(server, edit=lambda text: text, files=()):
             )
         nginx = HTTPProcess(process, ("127.0.0.1", port), log)
         try:
-            wait_for(lambda: process.poll() is not None or listens(nginx))
+            wait_for(lambda: process.poll() is not None or nginx.listens())
             assert process.poll() is None, log.read_text()
             yield nginx
         finally:
             process.terminate()
             process.wait(10)
-
-
-def listens(nginx):
-    """Return whether nginx accepts connections."""
-    try:
-        nginx.connect().close()
-    except ConnectionRefusedError:
-        return False
-    return True

@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 
 from helpers.client import KEY
 
@@ -37,6 +39,32 @@ class HTTPProcess:
     def connect(self):
         """Return a raw connection."""
         return socket.create_connection(self.address, timeout=30)
+
+    def listens(self):
+        """Return whether the process accepts connections."""
+        try:
+            self.connect().close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+
+@contextmanager
+def truncating_server():
+    """Run a server that sends the beginning of one chunked response, and then closes the connection."""
+
+    def answer():
+        client, _ = listener.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n")
+            client.sendall(b"7d0\r\n" + b"x" * 2000 + b"\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(30)  # the thread ends even if no request comes
+        answered = pool.submit(answer)
+        yield SimpleNamespace(address=listener.getsockname())
+        answered.result()
 
 
 class Server(HTTPProcess):
