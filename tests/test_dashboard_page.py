@@ -183,12 +183,6 @@ def test_standalone_mount_without_a_slash_leads_to_the_page(standalone, key):
     assert (response.status_code, response.headers["Location"]) == (308, f"{MOUNT}/?period=7d")
 
 
-def test_script_has_each_security_header_once(standalone):
-    response = standalone(ANALYTICS_COLLECT_HOSTS="shop.example").get("/a.js")
-
-    assert response.headers.getlist("X-Content-Type-Options") == ["nosniff"]
-
-
 def test_standalone_server_has_the_page_for_browsers(standalone):
     client = standalone()
 

@@ -35,12 +35,13 @@ def post(server, event, address="192.0.2.1"):
 def test_server_collects_and_keeps_the_keys_of_the_rest(tmp_path):
     with serving(tmp_path, "--workers", "1", **SETTINGS) as server:
         status, headers = post(server, view(1))
-        script, _, _ = server.request("GET", "/a.js", headers=())
+        script, script_headers, _ = server.request("GET", "/a.js", headers=())
         without_key, _, _ = server.request("GET", "/analytics/overview", headers=())
         _, overview = server.get("/analytics/overview")
         _, site = server.get("/analytics/site")
 
         assert (status, headers["Access-Control-Allow-Origin"], script, without_key) == (204, "*", 200, 401)
+        assert script_headers.get_all("X-Content-Type-Options") == ["nosniff"]
         assert overview["total_sessions"] == 1
         assert site["collect_hosts"] == ["shop.example"]
         assert "/collect" in [line.get("route") for line in server.lines()]
