@@ -201,7 +201,10 @@ def require_binaries():
 
 @cache
 def find_binaries():
-    """Return the folder with the newest installed PostgreSQL 15 or later, or None."""
+    """Return the folder of the `initdb` on the PATH, or of the newest one that Debian installed, or None.
+
+    PostgreSQL must be 15 or later.
+    """
     try:
         import psycopg  # noqa: F401
         import psycopg_pool  # noqa: F401
@@ -209,7 +212,7 @@ def find_binaries():
         return None
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
     on_path = shutil.which("initdb")
-    for folder in (*reversed(debian), *([Path(on_path).resolve().parent] if on_path else [])):
+    for folder in (*([Path(on_path).resolve().parent] if on_path else []), *reversed(debian)):
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             version = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
             if int("".join(filter(str.isdigit, version.stdout.split()[2].split(".")[0]))) >= 15:
