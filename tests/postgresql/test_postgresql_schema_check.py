@@ -15,6 +15,8 @@ SESSION = "insert into sessions (session_id, visitor_id, started_at) values (%s,
 CHANGED_FUNCTION = """
 create or replace function sessions_insert() returns trigger language plpgsql as 'begin return null; end'
 """
+CHANGED_INDEX = "drop index sessions_by_time; create index sessions_by_time on sessions (ended_at)"
+DEFINITIONS = "select kind, name, definition, server_version from schema_objects order by kind, name"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_objects_of_other_programs_are_not_differences(url):
     [
         "drop trigger sessions_insert on sessions",
         CHANGED_FUNCTION,
-        "drop index sessions_by_time; create index sessions_by_time on sessions (ended_at)",
+        CHANGED_INDEX,
         "alter table leads drop column stage_since cascade",
         "drop table status_counts cascade",
     ],
@@ -112,6 +114,7 @@ def test_objects_of_other_programs_are_not_differences(url):
 )
 @pytest.mark.slow
 def test_upgrade_restores_schema_and_numbers(url, sql):
+    definitions = execute(url, DEFINITIONS)
     execute(url, sql)
     execute(url, SESSION, "t")
 
@@ -124,6 +127,39 @@ def test_upgrade_restores_schema_and_numbers(url, sql):
         assert database.verify() == []
         assert execute(url, "select sum(sessions) from day_counts where day = -1") == [(3,)]
         assert database.read(lambda at: at.rows("select count(*) as n from sessions")) == [{"n": 3}]
+    assert execute(url, DEFINITIONS) == definitions
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update schema_objects set server_version = server_version - 1",
+        "delete from schema_objects",
+        "drop table schema_objects",
+    ],
+    ids=["another_major_version", "deleted", "dropped"],
+)
+@pytest.mark.slow
+def test_upgrade_records_definitions_that_could_not_be_compared(url, sql):
+    definitions = execute(url, DEFINITIONS)
+    execute(url, sql)
+    execute(url, CHANGED_FUNCTION)
+
+    upgrade(url)
+
+    assert execute(url, DEFINITIONS) == definitions
+
+
+def test_upgrade_after_another_major_version_restores_indexes(url):
+    definitions = execute(url, DEFINITIONS)
+    execute(url, "update schema_objects set server_version = server_version - 1")
+    execute(url, CHANGED_INDEX)
+
+    with open_database(url).closing() as database:
+        assert database.schema_differences() == []
+    upgrade(url)
+
+    assert execute(url, DEFINITIONS) == definitions
 
 
 def test_reader_without_the_privilege_opens_the_database(url, caplog):

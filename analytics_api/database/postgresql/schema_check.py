@@ -69,21 +69,25 @@ CAN_CHECK = """
 select coalesce(has_table_privilege(to_regclass('schema_objects'), 'select'), false) as answer
 """
 
-# Definitions are compared only on the same major version of PostgreSQL, because another one may print them differently.
-# If pg_restore has created the views from a backup, PostgreSQL adds names of columns when it prints them. `restored` is
-# the definition without these names.
+# Another major version of PostgreSQL may print a definition differently, so `is_comparable` says whether this one has
+# recorded it. If pg_restore has created the views from a backup, PostgreSQL adds names of columns when it prints them.
+# `restored` is the definition without these names.
 DIFFERENCES = f"""
-select stored.kind, stored.name, objects.name is null as is_missing
+select stored.kind, stored.name, objects.name is null as is_missing,
+  stored.server_version = current_setting('server_version_num')::integer / 10000 as is_comparable
 from schema_objects as stored
 left join ({OBJECTS}) as objects on objects.kind = stored.kind and objects.name = stored.name
 cross join lateral (
   values (replace(replace(replace(
     objects.definition, '::text AS text', '::text'), '::bigint AS int8', '::bigint'), 'FROM ( VALUES', 'FROM (VALUES'))
 ) as restored (definition)
-where objects.name is null
-  or stored.definition not in (md5(objects.definition), md5(restored.definition))
-    and stored.server_version = current_setting('server_version_num')::integer / 10000
+where objects.name is null or stored.definition not in (md5(objects.definition), md5(restored.definition))
 order by stored.kind, stored.name
+"""
+
+ARE_COMPARABLE = """
+select coalesce(bool_and(server_version = current_setting('server_version_num')::integer / 10000), false) as answer
+from schema_objects
 """
 
 
@@ -96,9 +100,10 @@ def record_objects(statements: Statements) -> None:
 def find_schema_differences(statements: Statements) -> list[str]:
     """Return a message for each object that differs, such as "the trigger events_insert is missing".
 
-    The columns of a missing table are not listed. The list is empty if the role cannot read schema_objects.
+    The columns of a missing table are not listed. Definitions that another major version of PostgreSQL has recorded are
+    not compared. The list is empty if the role cannot read schema_objects.
     """
-    differences = read_differences(statements)
+    differences = [row for row in read_differences(statements) if row["is_missing"] or row["is_comparable"]]
     tables = {row["name"] for row in differences if row["kind"] == "table"}
     return [
         f"the {row['kind']} {row['name']} {'is missing' if row['is_missing'] else 'was changed'}"
@@ -107,13 +112,21 @@ def find_schema_differences(statements: Statements) -> list[str]:
     ]
 
 
+def can_compare(statements: Statements) -> bool:
+    """Return whether this major version of PostgreSQL has recorded the definitions, and the role can read them."""
+    return bool(statements.rows(CAN_CHECK)[0]["answer"] and statements.rows(ARE_COMPARABLE)[0]["answer"])
+
+
 def changed_indexes(statements: Statements) -> list[str]:
-    """Return the names of the indexes that were changed."""
+    """Return the names of the indexes that were changed.
+
+    After an upgrade to another major version of PostgreSQL, they may include indexes that it only prints differently.
+    """
     return [row["name"] for row in read_differences(statements) if row["kind"] == "index" and not row["is_missing"]]
 
 
 def read_differences(statements: Statements) -> list[Row]:
-    """Return `kind`, `name` and `is_missing` of each object that differs."""
+    """Return `kind`, `name`, `is_missing` and `is_comparable` of each object that differs."""
     if not statements.rows(CAN_CHECK)[0]["answer"]:
         return []
     return statements.rows(DIFFERENCES, names=object_names())

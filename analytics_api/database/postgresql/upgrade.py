@@ -18,7 +18,7 @@ from .counters import disable_triggers, enable_triggers, rebuild
 from .ddl import read_ddl
 from .past import archive_past
 from .schema import VERSION, apply_ddl, check_version, is_current, read_version
-from .schema_check import changed_indexes, find_schema_differences, record_objects
+from .schema_check import can_compare, changed_indexes, find_schema_differences, record_objects
 from .statements import Statements, lift_timeouts
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress)
                 raise DatabaseError(f"{name}: this database does not exist; `analytics-api init` creates it")
             if version > VERSION:
                 check_version(statements, name)
-            if version == VERSION and is_current(statements) and not find_schema_differences(statements):
+            is_unchanged = version == VERSION and is_current(statements) and can_compare(statements)
+            if is_unchanged and not find_schema_differences(statements):
                 return version
             lines = list(_migrate(statements, name, on_progress))
             statements.execute("commit")
@@ -119,14 +120,15 @@ def _migrate(statements: Statements, name: str, on_progress: Callable[[str], obj
     statements.execute(f"lock table {', '.join(BASE_TABLES)} in share row exclusive mode")
     created = set(re.findall(r"^create (?:view|table) (\w+)", read_ddl() + read_expected(), re.MULTILINE))
     kept_tables = re.findall(r"^create table if not exists (\w+)", read_ddl(), re.MULTILINE)
+    indexes = changed_indexes(statements)  # read before schema_objects is dropped
     for sql in (
         *statements.rows(DERIVED, names=[*created, *kept_tables], kept_tables=kept_tables),
         *statements.rows(OLD_FUNCTIONS),
     ):
         statements.execute(sql["sql"])
     statements.execute("drop type if exists page_count cascade")
-    for index in changed_indexes(statements):
-        statements.execute(f"drop index {index}")
+    for index in indexes:
+        statements.execute(f"drop index if exists {index}")
     statements.connection.execute(PREPARE_TABLES.encode())
     _add_columns(statements)
     for table, column in INSTANTS.items():
