@@ -12,8 +12,9 @@
 --                 counters from these views, and `analytics-api verify` compares the counters with them. Most of them
 --                 are temporary views, which analytics_api/database/expected.sql defines for both engines.
 --   *_changes     Views with INSTEAD OF triggers, which are used like procedures: an insert passes the arguments.
---                 `sign` is 1 for a new row and -1 for a deleted row. Most inserts have the form `insert … values`,
---                 because `insert … select` would create a temporary table.
+--                 `sign` is 1 for a new row and -1 for a deleted row. added_facts and session_removals are such views,
+--                 too. Most inserts have the form `insert … values`, because `insert … select` would create a
+--                 temporary table.
 --   replaced_*    Copies of rows that `insert or replace` may overwrite. By default, SQLite fires no delete trigger for
 --                 overwritten rows (https://sqlite.org/lang_conflict.html).
 --
@@ -299,7 +300,6 @@ create table session_facts (
   is_vpn           integer not null,
   duration         integer,
   engagement_score integer,
-  events_of_day    integer not null,  -- number of events on the day on which the session began
   started_at       integer not null,
   score_bucket     text not null,
   fingerprint      text,
@@ -307,6 +307,7 @@ create table session_facts (
   entry_page       text not null,
   exit_page        text not null,
   campaign         text not null,
+  events_of_day    integer not null,  -- number of events on the day on which the session began
   primary key (day, session_id)
 ) strict, without rowid;
 
@@ -326,20 +327,24 @@ select session_facts.*
 from counted_sessions
 cross join session_facts using (day, session_id);
 
--- The rows are in the order of the primary key, and `is_new` is a search for an earlier session instead of a window
+-- The columns of session_facts except events_of_day. `is_new` is a search for an earlier session instead of a window
 -- function. This halves the time of a rebuild with 60,000 sessions.
-create view expected_session_facts as
+create view session_values as
 select s.day, s.session_id, s.visitor_id, s.country_code,
   not exists (
     select 1
     from sessions as earlier
     where earlier.visitor_id = s.visitor_id and earlier.started_at <= s.started_at
       and (earlier.started_at < s.started_at or earlier.session_id < s.session_id))
-    and s.visitor_id not in (select visitor_id from visitor_days where archived <> 0) as is_new,
-  s.vpn_suspected <> 0 as is_vpn, s.duration, s.engagement_score,
-  ifnull(e.events, 0) as events_of_day, s.started_at, s.score_bucket, s.fingerprint, s.source, s.entry_page,
-  s.exit_page, s.campaign
-from counted_sessions as s
+    and not exists (select 1 from visitor_days where visitor_id = s.visitor_id and archived <> 0) as is_new,
+  s.vpn_suspected <> 0 as is_vpn, s.duration, s.engagement_score, s.started_at, s.score_bucket, s.fingerprint,
+  s.source, s.entry_page, s.exit_page, s.campaign
+from counted_sessions as s;
+
+-- The rows are in the order of the primary key.
+create view expected_session_facts as
+select s.*, ifnull(e.events, 0) as events_of_day
+from session_values as s
 left join (
   select session_id, day, count(*) as events
   from counted_events
@@ -635,70 +640,197 @@ create virtual table lead_search using fts5 (
 create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
 
 
--- sessions -> counters
+-- sessions -> session_facts
 
--- Before an insert, a trigger copies the existing row with the same primary key to this table. After the insert, which
--- has replaced that row, another trigger subtracts the copy from the counters. If the insert is ignored or becomes an
--- update, the second trigger does not fire, and the copy remains. A later insert of the same key must not subtract it,
--- so the copy is deleted when the row is deleted or gets another key.
+-- Before an insert, a trigger copies the existing row with the same primary key to this table. If the insert replaces
+-- that row, the trigger sessions_replace removes it from session_facts. If the insert is ignored or becomes an update,
+-- the copy remains. No later insert may remove the row again, so the copy is deleted whenever the row is removed.
 create table replaced_sessions as
-select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
-  country_code, source, entry_page, exit_page, campaign, vpn_suspected
+select session_id, visitor_id, started_at, ended_at
 from sessions
 where false;
 
-create view session_changes as
-select 0 as sign, *
+create view session_removals as
+select *
 from replaced_sessions;
 
--- Compute the day and the pages of a session. Look up three days: the last day on which the visitor had a session, the
--- last day on which the visitor had a session in the same country, and the last day with a session of the fingerprint.
--- The trigger session_day_change adds a visitor or fingerprint to a day if the last day is null or earlier. For a
--- deleted session, all three are 1e9, which is later than any day, so that none is added. The triggers
--- visitor_days_empty and fingerprint_days_empty subtract a visitor or fingerprint without other sessions on the day.
-create trigger session_change instead of insert on session_changes
+create trigger session_removal instead of insert on session_removals
+begin
+  delete from replaced_sessions where session_id = new.session_id;
+  insert into minute_counts (minute, open_sessions)
+  select new.started_at / 60000, -1
+  where new.ended_at is null
+  on conflict do update set open_sessions = open_sessions - 1;
+  delete from session_facts
+  where session_id = new.session_id
+    and day = (new.started_at + (
+      select day_offset from site_offsets where begins_at <= new.started_at order by begins_at desc limit 1
+    )) / 86400000;
+  insert into session_attribution_changes
+  values (new.session_id, new.visitor_id, new.started_at);
+end;
+
+-- The values are those of session_values. Reading this view would make inserts of sessions 15% slower.
+create trigger sessions_insert after insert on sessions
 begin
   insert into minute_counts (minute, open_sessions)
-  select new.started_at / 60000, new.sign
+  select new.started_at / 60000, 1
   where new.ended_at is null
-  on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
-  insert into session_day_changes
-  values (new.sign, new.visitor_id, new.fingerprint,
+  on conflict do update set open_sessions = open_sessions + 1;
+  insert into session_facts
+  values (
     (new.started_at + (
       select day_offset from site_offsets where begins_at <= new.started_at order by begins_at desc limit 1
     )) / 86400000,
-    new.country_code, new.source, new.score_bucket,
+    new.session_id, new.visitor_id, new.country_code,
+    not exists (
+      select 1
+      from sessions
+      where visitor_id = new.visitor_id
+        and started_at <= new.started_at
+        and (started_at < new.started_at or session_id < new.session_id))
+      and not exists (select 1 from visitor_days where visitor_id = new.visitor_id and archived <> 0),
+    new.vpn_suspected <> 0, new.duration, new.engagement_score, new.started_at, new.score_bucket, new.fingerprint,
+    new.source,
     ifnull(iif((select page_query from site) = 'drop',
       substr(new.entry_page, 1, instr(replace(new.entry_page, '#', '?') || '?', '?') - 1), new.entry_page), ''),
     ifnull(iif((select page_query from site) = 'drop',
       substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''),
-    new.campaign, new.duration, new.engagement_score, new.vpn_suspected <> 0, new.session_id, new.started_at,
-    iif(new.sign = 1, (select max(day) from visitor_days where visitor_id = new.visitor_id), 1e9),
-    iif(new.sign = 1,
-      (select max(day) from visitor_days where visitor_id = new.visitor_id and country_code = new.country_code), 1e9),
-    iif(new.sign = 1, (select max(day) from fingerprint_days where fingerprint = new.fingerprint), 1e9));
+    new.campaign, 0);
+  insert into session_attribution_changes
+  values (new.session_id, new.visitor_id, new.started_at);
 end;
 
-create view session_day_changes as
-select 0 as sign, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page, campaign,
-  duration, engagement_score, vpn_suspected, session_id, started_at,
-  day as last_day, day as last_day_in_country, day as last_day_of_fingerprint
-from counted_sessions;
+create trigger sessions_replace before insert on session_facts
+when exists (select 1 from replaced_sessions where session_id = new.session_id)
+begin
+  insert into session_removals
+  select *
+  from replaced_sessions;
+end;
 
-create trigger session_day_change instead of insert on session_day_changes
-when new.sign = 1 or not exists (select 1 from counting_paused)
+create trigger sessions_delete after delete on sessions
+begin
+  insert into session_removals
+  values (old.session_id, old.visitor_id, old.started_at, old.ended_at);
+end;
+
+-- Most updates by trackers change only the measures ended_at, duration, engagement_score and exit_page, for example at
+-- the end of a session. The trigger sessions_heartbeat copies them. For other updates, this trigger replaces the row of
+-- session_facts.
+create trigger sessions_update after update on sessions
+when (new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
+    new.vpn_suspected)
+  is not (old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.country_code, old.source, old.entry_page,
+    old.vpn_suspected)
+begin
+  insert into session_removals
+  values (old.session_id, old.visitor_id, old.started_at, new.ended_at);
+  insert into minute_counts (minute, open_sessions)
+  select new.started_at / 60000, 1
+  where new.ended_at is null
+  on conflict do update set open_sessions = open_sessions + 1;
+  insert into session_facts
+  select *, 0
+  from session_values
+  where session_id = new.session_id;
+  insert into session_attribution_changes
+  values (new.session_id, new.visitor_id, new.started_at);
+end;
+
+create trigger sessions_heartbeat after update of ended_at, duration, engagement_score, exit_page on sessions
+begin
+  insert into minute_counts (minute, open_sessions)
+  select old.started_at / 60000, (new.ended_at is null) - (old.ended_at is null)
+  where (new.ended_at is null) <> (old.ended_at is null)
+  on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
+  update session_facts set
+    duration = new.duration,
+    engagement_score = new.engagement_score,
+    score_bucket = new.score_bucket,
+    exit_page = ifnull(iif((select page_query from site) = 'drop',
+      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), '')
+  where session_id = old.session_id
+    and day = (old.started_at + (
+      select day_offset from site_offsets where begins_at <= old.started_at order by begins_at desc limit 1
+    )) / 86400000;
+end;
+
+create trigger sessions_before_insert before insert on sessions
+when exists (select 1 from sessions where session_id = new.session_id)
+begin
+  delete from replaced_sessions;
+  insert into replaced_sessions
+  select session_id, visitor_id, started_at, ended_at
+  from sessions
+  where session_id = new.session_id;
+end;
+
+-- Reject an update that sets the key of another row. `update or replace` would overwrite that row, and no trigger would
+-- fire.
+create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
+begin
+  select raise(abort, 'session_id is taken')
+  from sessions
+  where session_id = new.session_id;
+  delete from replaced_sessions;
+end;
+
+
+-- session_facts -> counters
+
+-- A session that is added to session_facts, with the last day on which its visitor had a session, the last day on which
+-- the visitor had a session in the same country, and the last day with a session of the fingerprint. A visitor or
+-- fingerprint is added to a day if the last day is null or earlier.
+create view added_facts as
+select day, visitor_id, fingerprint, country_code, is_new, is_vpn, duration, engagement_score,
+  day as last_day, day as last_day_in_country, day as last_day_of_fingerprint
+from session_facts;
+
+-- Dimension 1 is counted by added_fact_count.
+create trigger session_facts_insert after insert on session_facts
+begin
+  insert into key_counts (dimension, day, key, sessions)
+  values
+    (2, -1, new.source, 1),
+    (2, new.day, new.source, 1),
+    (3, -1, new.score_bucket, 1),
+    (3, new.day, new.score_bucket, 1),
+    (4, -1, new.entry_page, 1),
+    (4, new.day, new.entry_page, 1),
+    (5, -1, new.exit_page, 1),
+    (5, new.day, new.exit_page, 1),
+    (8, -1, new.campaign, 1),
+    (8, new.day, new.campaign, 1)
+  on conflict do update set sessions = sessions + 1;
+  insert into added_facts
+  values (
+    new.day, new.visitor_id, new.fingerprint, new.country_code, new.is_new, new.is_vpn, new.duration,
+    new.engagement_score,
+    (select max(day) from visitor_days where visitor_id = new.visitor_id),
+    (select max(day) from visitor_days where visitor_id = new.visitor_id and country_code = new.country_code),
+    (select max(day) from fingerprint_days where fingerprint = new.fingerprint));
+  insert into visitor_days (visitor_id, day, country_code, sessions)
+  values (new.visitor_id, new.day, new.country_code, 1)
+  on conflict do update set sessions = sessions + 1;
+  insert into fingerprint_days (fingerprint, day, sessions)
+  select new.fingerprint, new.day, 1
+  where new.fingerprint is not null
+  on conflict do update set sessions = sessions + 1;
+end;
+
+create trigger added_fact_count instead of insert on added_facts
 begin
   insert into day_counts (
     day, sessions, visitors, fingerprints, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
-  select day, new.sign, ifnull(new.last_day < day, 1),
+  select day, 1, ifnull(new.last_day < day, 1),
     new.fingerprint is not null and ifnull(new.last_day_of_fingerprint < day, 1),
-    new.sign * ifnull(new.duration, 0), new.sign * (new.duration is not null),
-    new.sign * ifnull(new.engagement_score, 0), new.sign * (new.engagement_score is not null),
-    new.sign * new.vpn_suspected
+    ifnull(new.duration, 0), new.duration is not null, ifnull(new.engagement_score, 0),
+    new.engagement_score is not null, new.is_vpn
   from (select -1 as day union all select new.day)
   where true
   on conflict do update set
-    sessions = sessions + excluded.sessions,
+    sessions = sessions + 1,
     visitors = visitors + excluded.visitors,
     fingerprints = fingerprints + excluded.fingerprints,
     duration_sum = duration_sum + excluded.duration_sum,
@@ -708,26 +840,11 @@ begin
     vpn_suspected = vpn_suspected + excluded.vpn_suspected;
   insert into key_counts (dimension, day, key, sessions, visitors)
   values
-    (1, -1, new.country_code, new.sign, new.last_day_in_country is null),
-    (1, new.day, new.country_code, new.sign, ifnull(new.last_day_in_country < new.day, 1)),
-    (2, -1, new.source, new.sign, 0),
-    (2, new.day, new.source, new.sign, 0),
-    (3, -1, new.score_bucket, new.sign, 0),
-    (3, new.day, new.score_bucket, new.sign, 0),
-    (4, -1, new.entry_page, new.sign, 0),
-    (4, new.day, new.entry_page, new.sign, 0),
-    (5, -1, new.exit_page, new.sign, 0),
-    (5, new.day, new.exit_page, new.sign, 0),
-    (8, -1, new.campaign, new.sign, 0),
-    (8, new.day, new.campaign, new.sign, 0)
+    (1, -1, new.country_code, 1, new.last_day_in_country is null),
+    (1, new.day, new.country_code, 1, ifnull(new.last_day_in_country < new.day, 1))
   on conflict do update set
-    sessions = sessions + excluded.sessions,
+    sessions = sessions + 1,
     visitors = visitors + excluded.visitors;
-end;
-
-create trigger session_visit instead of insert on session_day_changes
-when new.sign = 1 or not exists (select 1 from counting_paused)
-begin
   insert into session_returns (dimension, day, previous_day, key, sessions)
   select 0, new.day, new.last_day, '', 1
   where new.last_day < new.day
@@ -738,27 +855,12 @@ begin
   select 6, new.day, new.last_day_of_fingerprint, '', 1
   where new.last_day_of_fingerprint < new.day
   on conflict do update set sessions = sessions + 1;
-  insert into late_visits
-  values (new.sign, new.visitor_id, new.fingerprint, new.country_code, new.day, new.session_id, new.started_at,
-    new.last_day, new.last_day_in_country, new.last_day_of_fingerprint);
-  insert into visitor_days (visitor_id, day, country_code, sessions)
-  values (new.visitor_id, new.day, new.country_code, new.sign)
-  on conflict do update set sessions = sessions + excluded.sessions;
-  insert into fingerprint_days (fingerprint, day, sessions)
-  select new.fingerprint, new.day, new.sign
-  where new.fingerprint is not null
-  on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
--- Most new sessions are on a later day than all former sessions of their visitor and of their fingerprint. Any other
--- new session may change the returns of former sessions, and may become the first session of its visitor.
-create view late_visits as
-select sign, visitor_id, fingerprint, country_code, day, session_id, started_at, last_day, last_day_in_country,
-  last_day_of_fingerprint
-from session_day_changes;
-
-create trigger late_visit instead of insert on late_visits
-when new.sign = 1 and (new.last_day >= new.day or new.last_day_of_fingerprint > new.day)
+-- Most sessions that are added are on a later day than all former sessions of their visitor and of their fingerprint.
+-- Any other session may change the returns of former sessions, and may become the first session of its visitor.
+create trigger added_fact_late instead of insert on added_facts
+when new.last_day >= new.day or new.last_day_of_fingerprint > new.day
 begin
   insert into visit_changes
   values (new.last_day > new.day, 1, 0, new.visitor_id, '', new.day);
@@ -768,66 +870,90 @@ begin
   values (new.last_day_of_fingerprint > new.day, 1, 6, new.fingerprint, '', new.day);
   insert into first_session_changes
   select new.visitor_id
-  where not exists (
-    select 1
-    from sessions
-    where visitor_id = new.visitor_id
-      and started_at <= new.started_at
-      and (started_at < new.started_at or session_id < new.session_id));
+  where new.is_new;
 end;
 
--- An update of a session adds the new row, and then removes the old row. If the day did not change, the new and the old
--- row have the same key in session_facts. This trigger then updates the row with this key, and session_fact_remove does
--- not delete it.
-create trigger session_fact_add instead of insert on session_day_changes when new.sign = 1
+-- The triggers visitor_days_empty and fingerprint_days_empty subtract a visitor or fingerprint without other sessions
+-- on the day.
+create trigger session_facts_delete before delete on session_facts when not exists (select 1 from counting_paused)
 begin
-  insert into session_facts (
-    day, session_id, visitor_id, country_code, is_new, is_vpn, duration, engagement_score, events_of_day, started_at,
-    score_bucket, fingerprint, source, entry_page, exit_page, campaign)
-  values (
-    new.day, new.session_id, new.visitor_id, new.country_code, case
-      when new.last_day is null then 1
-      when new.last_day < new.day then 0
-      else not exists (
-          select 1
-          from sessions
-          where visitor_id = new.visitor_id
-            and started_at <= new.started_at
-            and (started_at < new.started_at or session_id < new.session_id))
-        and not exists (select 1 from visitor_days where visitor_id = new.visitor_id and archived <> 0)
-    end,
-    new.vpn_suspected, new.duration, new.engagement_score,
-    ifnull((select events from events_of_other_days where day = new.day and session_id = new.session_id), 0),
-    new.started_at, new.score_bucket, new.fingerprint, new.source, new.entry_page, new.exit_page, new.campaign)
-  on conflict do update set
-    visitor_id = excluded.visitor_id,
-    country_code = excluded.country_code,
-    is_new = excluded.is_new,
-    is_vpn = excluded.is_vpn,
-    duration = excluded.duration,
-    engagement_score = excluded.engagement_score,
-    started_at = excluded.started_at,
-    score_bucket = excluded.score_bucket,
-    fingerprint = excluded.fingerprint,
-    source = excluded.source,
-    entry_page = excluded.entry_page,
-    exit_page = excluded.exit_page,
-    campaign = excluded.campaign;
+  update day_counts set
+    sessions = sessions - 1,
+    duration_sum = duration_sum - ifnull(old.duration, 0),
+    duration_count = duration_count - (old.duration is not null),
+    score_sum = score_sum - ifnull(old.engagement_score, 0),
+    score_count = score_count - (old.engagement_score is not null),
+    vpn_suspected = vpn_suspected - old.is_vpn
+  where day in (-1, old.day);
+  insert into key_counts (dimension, day, key, sessions)
+  values
+    (1, -1, old.country_code, -1),
+    (1, old.day, old.country_code, -1),
+    (2, -1, old.source, -1),
+    (2, old.day, old.source, -1),
+    (3, -1, old.score_bucket, -1),
+    (3, old.day, old.score_bucket, -1),
+    (4, -1, old.entry_page, -1),
+    (4, old.day, old.entry_page, -1),
+    (5, -1, old.exit_page, -1),
+    (5, old.day, old.exit_page, -1),
+    (8, -1, old.campaign, -1),
+    (8, old.day, old.campaign, -1)
+  on conflict do update set sessions = sessions - 1;
+  update visitor_days set sessions = sessions - 1
+  where visitor_id = old.visitor_id and day = old.day and country_code = old.country_code;
+  update fingerprint_days set sessions = sessions - 1
+  where fingerprint = old.fingerprint and day = old.day;
+end;
+
+create trigger session_facts_update after update of duration, engagement_score, score_bucket, exit_page on session_facts
+when not exists (select 1 from counting_paused)
+begin
+  update day_counts set
+    duration_sum = duration_sum + ifnull(new.duration, 0) - ifnull(old.duration, 0),
+    duration_count = duration_count + (new.duration is not null) - (old.duration is not null),
+    score_sum = score_sum + ifnull(new.engagement_score, 0) - ifnull(old.engagement_score, 0),
+    score_count = score_count + (new.engagement_score is not null) - (old.engagement_score is not null)
+  where day in (-1, new.day);
+  insert into key_changes
+  values (new.day, 3, old.score_bucket, new.score_bucket);
+  insert into key_changes
+  values (new.day, 5, old.exit_page, new.exit_page);
+end;
+
+create view key_changes as
+select day, dimension, key as old_key, key
+from key_counts;
+
+create trigger key_change instead of insert on key_changes when new.key <> new.old_key
+begin
+  insert into key_counts (dimension, day, key, sessions)
+  values
+    (new.dimension, -1, new.key, 1),
+    (new.dimension, new.day, new.key, 1),
+    (new.dimension, -1, new.old_key, -1),
+    (new.dimension, new.day, new.old_key, -1)
+  on conflict do update set sessions = sessions + excluded.sessions;
+end;
+
+-- Events may be written before their session, and may remain after it.
+create trigger session_events_move after insert on session_facts
+when exists (select 1 from events_of_other_days where day = new.day and session_id = new.session_id)
+begin
+  update session_facts set events_of_day = (
+    select events from events_of_other_days where day = new.day and session_id = new.session_id)
+  where day = new.day and session_id = new.session_id;
   delete from events_of_other_days where day = new.day and session_id = new.session_id;
 end;
 
-create trigger session_fact_remove instead of insert on session_day_changes when new.sign = -1
+create trigger session_events_remain after delete on session_facts
 begin
   insert into events_of_other_days (day, session_id, events)
-  select day, session_id, events_of_day
-  from session_facts
-  where day = new.day and session_id = new.session_id and events_of_day <> 0
-    and not exists (select 1 from counted_sessions where session_id = new.session_id and day = new.day);
-  delete from session_facts
-  where day = new.day and session_id = new.session_id
-    and not exists (select 1 from counted_sessions where session_id = new.session_id and day = new.day);
+  select old.day, old.session_id, old.events_of_day
+  where old.events_of_day <> 0;
   insert into first_session_changes
-  values (new.visitor_id);
+  select old.visitor_id
+  where old.is_new;
 end;
 
 -- Archived sessions count as earlier than all other sessions of their visitor, so the value of `is_new` may change.
@@ -954,152 +1080,6 @@ begin
     select new.next_day, new.previous_day, -new.sign)
   where day is not null and previous_day is not null
   on conflict do update set sessions = sessions + excluded.sessions;
-end;
-
-create trigger sessions_insert after insert on sessions
-begin
-  insert into session_changes
-  values (1, new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.ended_at, new.duration,
-    new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
-    new.campaign, new.vpn_suspected);
-  insert into session_attribution_changes
-  values (new.session_id, new.visitor_id, new.started_at);
-end;
-
-create trigger sessions_replace after insert on sessions
-when exists (select 1 from replaced_sessions where session_id = new.session_id)
-begin
-  insert into session_changes
-  select -1, *
-  from replaced_sessions;
-  insert into session_attribution_changes
-  select session_id, visitor_id, started_at
-  from replaced_sessions;
-  delete from replaced_sessions;
-end;
-
-create trigger sessions_delete after delete on sessions
-begin
-  insert into session_changes
-  values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.ended_at, old.duration,
-    old.engagement_score, old.score_bucket, old.country_code, old.source, old.entry_page, old.exit_page,
-    old.campaign, old.vpn_suspected);
-  insert into session_attribution_changes
-  values (old.session_id, old.visitor_id, old.started_at);
-  delete from replaced_sessions where session_id = old.session_id;
-end;
-
--- Count an update of columns other than the measures ended_at, duration, engagement_score and exit_page. The old row is
--- subtracted with the new measures, because sessions_heartbeat counts the changes of measures. The new row is added
--- first. Otherwise, if both rows have the same visitor and day, the row of visitor_days would be deleted and inserted
--- again.
-create trigger sessions_update after update on sessions
-when (new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
-    new.vpn_suspected)
-  is not (old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.country_code, old.source, old.entry_page,
-    old.vpn_suspected)
-begin
-  insert into session_changes
-  values (1, new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.ended_at, new.duration,
-    new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
-    new.campaign, new.vpn_suspected);
-  insert into session_changes
-  values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, new.ended_at, new.duration,
-    new.engagement_score, new.score_bucket, old.country_code, old.source, old.entry_page, new.exit_page,
-    old.campaign, old.vpn_suspected);
-  insert into session_attribution_changes
-  values
-    (new.session_id, new.visitor_id, new.started_at),
-    (old.session_id, old.visitor_id, old.started_at);
-end;
-
--- Most updates by trackers change only the measures, for example at the end of a session. Add the differences to the
--- counters.
-create trigger sessions_heartbeat after update of ended_at, duration, engagement_score, exit_page on sessions
-begin
-  insert into minute_counts (minute, open_sessions)
-  select old.started_at / 60000, (new.ended_at is null) - (old.ended_at is null)
-  where (new.ended_at is null) <> (old.ended_at is null)
-  on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
-  insert into heartbeat_changes
-  values (
-    (old.started_at + (
-      select day_offset from site_offsets where begins_at <= old.started_at order by begins_at desc limit 1
-    )) / 86400000,
-    ifnull(new.duration, 0) - ifnull(old.duration, 0), (new.duration is not null) - (old.duration is not null),
-    ifnull(new.engagement_score, 0) - ifnull(old.engagement_score, 0),
-    (new.engagement_score is not null) - (old.engagement_score is not null), old.score_bucket, new.score_bucket,
-    ifnull(iif((select page_query from site) = 'drop',
-      substr(old.exit_page, 1, instr(replace(old.exit_page, '#', '?') || '?', '?') - 1), old.exit_page), ''),
-    ifnull(iif((select page_query from site) = 'drop',
-      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''),
-    old.session_id, new.duration, new.engagement_score);
-end;
-
-create view heartbeat_changes as
-select day, duration_sum, duration_count, score_sum, score_count, '' as old_score_bucket, '' as score_bucket,
-  '' as old_exit_page, '' as exit_page, '' as session_id, 0 as duration, 0 as engagement_score
-from day_counts;
-
-create trigger heartbeat_fact instead of insert on heartbeat_changes
-begin
-  update session_facts set
-    duration = new.duration,
-    engagement_score = new.engagement_score,
-    score_bucket = new.score_bucket,
-    exit_page = new.exit_page
-  where day = new.day and session_id = new.session_id;
-end;
-
-create trigger heartbeat_change instead of insert on heartbeat_changes
-when not exists (select 1 from counting_paused)
-begin
-  update day_counts set
-    duration_sum = duration_sum + new.duration_sum,
-    duration_count = duration_count + new.duration_count,
-    score_sum = score_sum + new.score_sum,
-    score_count = score_count + new.score_count
-  where day in (-1, new.day);
-  insert into key_changes
-  values (new.day, 3, new.old_score_bucket, new.score_bucket);
-  insert into key_changes
-  values (new.day, 5, new.old_exit_page, new.exit_page);
-end;
-
-create view key_changes as
-select day, dimension, key as old_key, key
-from key_counts;
-
-create trigger key_change instead of insert on key_changes when new.key <> new.old_key
-begin
-  insert into key_counts (dimension, day, key, sessions)
-  values
-    (new.dimension, -1, new.key, 1),
-    (new.dimension, new.day, new.key, 1),
-    (new.dimension, -1, new.old_key, -1),
-    (new.dimension, new.day, new.old_key, -1)
-  on conflict do update set sessions = sessions + excluded.sessions;
-end;
-
-create trigger sessions_before_insert before insert on sessions
-when exists (select 1 from sessions where session_id = new.session_id)
-begin
-  delete from replaced_sessions;
-  insert into replaced_sessions
-  select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
-    country_code, source, entry_page, exit_page, campaign, vpn_suspected
-  from sessions
-  where session_id = new.session_id;
-end;
-
--- Reject an update that sets the key of another row. `update or replace` would overwrite that row, and no trigger would
--- fire.
-create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
-begin
-  select raise(abort, 'session_id is taken')
-  from sessions
-  where session_id = new.session_id;
-  delete from replaced_sessions;
 end;
 
 

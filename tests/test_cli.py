@@ -237,7 +237,7 @@ def test_upgrade_of_current_version_changes_nothing(filled):
 
 
 def test_upgrade_reports_a_restored_trigger(filled):
-    query(filled, "drop trigger session_change")
+    query(filled, "drop trigger session_removal")
 
     output = run("upgrade")
 

@@ -157,8 +157,8 @@ EXTRA = {
     "pages": "insert into pages (page, views, sessions) values ('/nowhere', 1, 1)",
     "session_facts": """
         insert into session_facts
-        select 5, session_id, visitor_id, country_code, is_new, is_vpn, duration, engagement_score, events_of_day,
-          started_at, score_bucket, fingerprint, source, entry_page, exit_page, campaign
+        select 5, session_id, visitor_id, country_code, is_new, is_vpn, duration, engagement_score, started_at,
+          score_bucket, fingerprint, source, entry_page, exit_page, campaign, events_of_day
         from session_facts
         limit 1
     """,

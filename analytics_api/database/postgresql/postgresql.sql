@@ -438,8 +438,8 @@ select day, session_id, visitor_id, country_code,
       or exists (select from visitor_days as d where d.visitor_id = s.visitor_id and d.archived <> 0) then 0
     else 1
   end as is_new,
-  case when vpn_suspected <> 0 then 1 else 0 end as is_vpn, duration, engagement_score, 0::bigint as events_of_day,
-  started_at, score_bucket, fingerprint, source, entry_page, exit_page, campaign
+  case when vpn_suspected <> 0 then 1 else 0 end as is_vpn, duration, engagement_score, started_at, score_bucket,
+  fingerprint, source, entry_page, exit_page, campaign, 0::bigint as events_of_day
 from counted_sessions as s;
 create view facts_of_sessions as
 select *

@@ -37,14 +37,15 @@ SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
 # The tables of the views that are not named `expected_<table>`.
 TABLES_OF_VIEWS = {"expected_lead_visits": "leads"}
 
-# A rebuild fills session_facts first, and then creates this temporary view. The temporary view hides the stored view of
-# the same name, which reads `sessions`. The views of the other counters then read session_facts, so the values of each
-# session are computed only once.
+# A rebuild fills session_facts first, and `verify` compares it first. If session_facts is correct, they create this
+# temporary view. It hides the stored view of the same name, which reads `sessions`. The views of the other counters
+# then read session_facts, so the values of each session are computed only once.
 COUNT_FACTS = """
 create temporary view counted_sessions as
 select *, is_vpn as vpn_suspected
 from session_facts
 """
+DROP_COUNT_FACTS = "drop view if exists temp.counted_sessions"
 
 # Counters whose views are temporary and read the archived counts from the counter itself.
 ARCHIVING_DAYS = frozenset({"visitor_days", "fingerprint_days", "session_pages"})
@@ -191,7 +192,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object], writte
             _fill(statements, counter)
         if counter.table == "session_facts":
             statements.execute(COUNT_FACTS)
-    statements.execute("drop view if exists temp.counted_sessions")
+    statements.execute(DROP_COUNT_FACTS)
     for counter in counters:
         for view in SHARED_VIEWS.get(counter.table, ()):
             statements.execute(f"drop table temp.{view}")
@@ -316,10 +317,15 @@ def delete_residue(statements: Statements) -> None:
 
 def find_differences(statements: Statements, on_progress: Callable[[str], object]) -> Iterator[Difference]:
     """Yield the differences between the counters and their views. Rows whose counts are all 0 are ignored."""
-    for counter in list_counters(statements):
-        on_progress(counter.table)
-        if not _matches(statements, counter):
-            yield from compare(statements, counter.table, counter.view, ", ".join(counter.columns))
+    try:
+        for counter in list_counters(statements):
+            on_progress(counter.table)
+            if not _matches(statements, counter):
+                yield from compare(statements, counter.table, counter.view, ", ".join(counter.columns))
+            elif counter.table == "session_facts":
+                statements.execute(COUNT_FACTS)
+    finally:
+        statements.execute(DROP_COUNT_FACTS)
 
 
 def _matches(statements: Statements, counter: Counter) -> bool:
