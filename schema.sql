@@ -670,7 +670,10 @@ begin
   values (new.session_id, new.visitor_id, new.started_at);
 end;
 
--- The values are those of session_values. Reading this view would make inserts of sessions 15% slower.
+-- The values are those of session_values. Reading this view would make inserts of sessions 15% slower. A trigger of
+-- another program may fire before this one, and change or delete the new session. If it changes the session, the
+-- trigger sessions_update has inserted its row of session_facts already. The trigger session_facts_ignore then ignores
+-- the row of this trigger if it is for another day, or if the session is deleted.
 create trigger sessions_insert after insert on sessions
 begin
   insert into minute_counts (minute, open_sessions)
@@ -696,9 +699,16 @@ begin
       substr(new.entry_page, 1, instr(replace(new.entry_page, '#', '?') || '?', '?') - 1), new.entry_page), ''),
     ifnull(iif((select page_query from site) = 'drop',
       substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''),
-    new.campaign, 0);
+    new.campaign, 0)
+  on conflict do nothing;
   insert into session_attribution_changes
   values (new.session_id, new.visitor_id, new.started_at);
+end;
+
+create trigger session_facts_ignore before insert on session_facts
+when new.started_at is not (select started_at from sessions where session_id = new.session_id)
+begin
+  select raise(ignore);
 end;
 
 create trigger sessions_replace before insert on session_facts
@@ -733,7 +743,8 @@ begin
   insert into session_facts
   select *, 0
   from session_values
-  where session_id = new.session_id;
+  where session_id = new.session_id
+  on conflict do nothing;
   insert into session_attribution_changes
   values (new.session_id, new.visitor_id, new.started_at);
 end;
@@ -744,12 +755,10 @@ begin
   select old.started_at / 60000, (new.ended_at is null) - (old.ended_at is null)
   where (new.ended_at is null) <> (old.ended_at is null)
   on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
-  update session_facts set
-    duration = new.duration,
-    engagement_score = new.engagement_score,
-    score_bucket = new.score_bucket,
-    exit_page = ifnull(iif((select page_query from site) = 'drop',
-      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), '')
+  update session_facts set (duration, engagement_score, score_bucket, exit_page) = (
+    select duration, engagement_score, score_bucket, exit_page
+    from counted_sessions
+    where session_id = new.session_id)
   where session_id = old.session_id
     and day = (old.started_at + (
       select day_offset from site_offsets where begins_at <= old.started_at order by begins_at desc limit 1

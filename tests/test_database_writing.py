@@ -184,6 +184,32 @@ def test_triggers_count_after_a_bulk_load(database):
     assert len(search(database, "nobody else")) == PLAN.lead_count
 
 
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "after insert on sessions begin update sessions set country = 'DE' where session_id = new.session_id",
+        "after insert on sessions begin update sessions set started_at = started_at + 86400000 "
+        "where session_id = new.session_id",
+        "after insert on sessions begin delete from sessions where session_id = new.session_id",
+        "after update of started_at on sessions begin update sessions set country = 'DE' "
+        "where session_id = new.session_id",
+        "after update of ended_at on sessions begin update sessions set duration = ended_at - started_at "
+        "where session_id = new.session_id",
+    ],
+)
+def test_foreign_triggers_may_change_the_written_session(database, trigger):
+    def write(at):
+        at.execute(f"create trigger foreign_trigger {trigger}; end")
+        for session_id in ("a", "b", "a"):
+            at.execute(SESSION + " on conflict do nothing", session_id=session_id)
+        at.execute("update sessions set started_at = started_at - 86400000, ended_at = started_at + 8")
+        at.execute("update sessions set ended_at = started_at + 9")
+
+    database.write(write)
+
+    assert database.verify() == []
+
+
 def test_bulk_load_keeps_foreign_triggers_and_indexes(database):
     with closing(sqlite3.connect(database.path)) as host:
         host.execute('create table "the host\'s" (session_id)')
