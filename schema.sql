@@ -398,12 +398,18 @@ create table key_counts (
   visitors  integer not null default 0,  -- 0 in dimensions other than 1
   primary key (dimension, day, key)
 ) strict, without rowid;
-create index sources_by_sessions on key_counts (dimension, sessions desc, key) where day = -1 and dimension = 2;
+create index sources_by_sessions on key_counts (dimension, sessions desc, key) where +day = -1 and dimension = 2;
 
 create view all_time_keys as
 select dimension, key, sessions, visitors
 from key_counts
 where day = -1 and sessions <> 0;
+
+-- Reads the index sources_by_sessions. Without the sign in `+day`, SQLite might search the primary key after `analyze`.
+create view all_time_sources as
+select key, sessions
+from key_counts
+where +day = -1 and dimension = 2 and sessions <> 0;
 
 -- A return is a pair of days on which a visitor had sessions, with no such day in between. The number of distinct
 -- visitors of a range of days is the sum of the visitors of each day, minus the returns with both days in the range.

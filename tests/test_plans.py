@@ -13,12 +13,13 @@ from analytics_api.endpoints.conversions.counts import Request
 from analytics_api.endpoints.conversions.leads import leads_statement
 from analytics_api.maintenance.site import change_settings
 from analytics_api.statistics.earlier_range import CUT_DAY, KEYS
-from analytics_api.statistics.top_keys import TOP, TOP_OF_RANGE
+from analytics_api.statistics.top_keys import TOP, TOP_OF_RANGE, TOP_SOURCES, read_top_keys
 
 # Statements that change the statistics of ANALYZE to those of another database, or of an earlier time.
 STATISTICS = {
     "analyzed": "select 1",
     "before the leads": "delete from sqlite_stat1 where tbl = 'lead_attributions'",
+    "many sources": "update sqlite_stat1 set stat = '400000 50000 5 1' where idx = 'key_counts'",
     "more sessions": "update sqlite_stat1 set stat = '300000 750 1' where idx = 'session_facts'",
     # With `analysis_limit`, the numbers of rows are estimates, which differ from index to index. These are of 100,000
     # leads. New versions of SQLite, such as 3.53, store the exact number, so nothing is updated.
@@ -98,14 +99,13 @@ def test_statement_has_the_expected_plan(connection, label, steps):
     assert [step for step in plan if "LAST TERM" not in step] == steps
 
 
-@pytest.mark.parametrize("field", TOP)
-def test_statements_of_top_keys_read_an_index(connection, field):
-    index = "PRIMARY KEY (dimension=? AND day=?)"
-    if field == "source":
-        index = "COVERING INDEX sources_by_sessions (dimension=?)"
+SOURCES_PLAN = "SEARCH key_counts USING COVERING INDEX sources_by_sessions (dimension=?)"
 
-    assert query_plan(connection, TOP[field])[0] == f"SEARCH key_counts USING {index}"
-    range_plan = query_plan(connection, TOP_OF_RANGE[field])
+
+def test_statements_of_top_keys_read_an_index(connection):
+    assert query_plan(connection, TOP)[0] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)"
+    assert query_plan(connection, TOP_SOURCES) == [SOURCES_PLAN]
+    range_plan = query_plan(connection, TOP_OF_RANGE)
     assert range_plan[0] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day>? AND day<?)"
 
 
@@ -148,6 +148,14 @@ def analyzed(request, tmp_path_factory):
         connection.executescript(STATISTICS[request.param])
     with open_database(path).closing() as database:
         yield database
+
+
+def test_sources_are_read_in_order_after_analyze(analyzed):
+    explained = Explained(analyzed)
+
+    read_top_keys(explained, None, None, "source", 10)
+
+    assert explained.plans == [[SOURCES_PLAN]]
 
 
 @pytest.mark.parametrize("filters", FILTERS)

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ..database import Database
 from ..values.calendar import DayRange
 from .filter_conditions import DIMENSIONS
 from .filtered_sessions import read_keys
 from .matching import Matching
 
-
-def _top(dimension: int) -> str:
-    return f"""
+TOP = """
 select key, sessions
 from all_time_keys
-where dimension = {dimension} and key <> ''
+where dimension = :dimension and key <> ''
 order by sessions desc, key
 limit :limit
 """
 
+TOP_SOURCES = """
+select key, sessions
+from all_time_sources
+order by sessions desc, key
+limit :limit
+"""
 
-def _top_of_range(dimension: int) -> str:
-    return f"""
+TOP_OF_RANGE = """
 select key, cast(sum(sessions) as bigint) as sessions
 from key_counts
-where dimension = {dimension} and day between :first and :last and key <> ''
+where dimension = :dimension and day between :first and :last and key <> ''
 group by key
 having sum(sessions) <> 0
 order by sessions desc, key
 limit :limit
 """
-
-
-# The dimension is a constant in each statement, so that SQLite can use the partial index sources_by_sessions.
-TOP: Final[dict[str, str]] = {field: _top(dimension) for field, dimension in DIMENSIONS.items()}
-TOP_OF_RANGE: Final[dict[str, str]] = {field: _top_of_range(dimension) for field, dimension in DIMENSIONS.items()}
 
 
 def read_top_keys(
@@ -48,6 +44,8 @@ def read_top_keys(
     """
     if matching:
         return read_keys(db, matching, field, limit)
+    if range_ is None and field == "source":
+        return db.tuples(TOP_SOURCES, limit=limit)
     if range_ is None:
-        return db.tuples(TOP[field], limit=limit)
-    return db.tuples(TOP_OF_RANGE[field], limit=limit, **range_.bounds)
+        return db.tuples(TOP, dimension=DIMENSIONS[field], limit=limit)
+    return db.tuples(TOP_OF_RANGE, dimension=DIMENSIONS[field], limit=limit, **range_.bounds)

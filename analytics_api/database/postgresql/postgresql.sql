@@ -428,7 +428,7 @@ from sessions;
 
 -- The rows that statistics with filters read. In SQLite this is a table.
 create view session_facts as
-select day, session_id, visitor_id, country_code,
+select s.*,
   case
     when exists (
         select
@@ -438,8 +438,7 @@ select day, session_id, visitor_id, country_code,
       or exists (select from visitor_days as d where d.visitor_id = s.visitor_id and d.archived <> 0) then 0
     else 1
   end as is_new,
-  case when vpn_suspected <> 0 then 1 else 0 end as is_vpn, duration, engagement_score, started_at, score_bucket,
-  fingerprint, source, entry_page, exit_page, campaign, 0::bigint as events_of_day
+  case when vpn_suspected <> 0 then 1 else 0 end as is_vpn, 0::bigint as events_of_day
 from counted_sessions as s;
 create view facts_of_sessions as
 select *
@@ -487,6 +486,10 @@ from key_counts
 where day = -1
 group by dimension, key
 having sum(sessions) <> 0;
+create view all_time_sources as
+select key, sessions
+from all_time_keys
+where dimension = 2;
 
 create table session_returns (
   dimension    integer not null,
@@ -1002,12 +1005,13 @@ call count_changes('sessions',
       having sum(sign) <> 0) as moved
     cross join site_day(60000 * minute)
     cross join lateral (
-      select unnest(array[1, 2, 3, 4, 5, 8]) as dimension,
-        unnest(array[
-          country, source, score_bucket,
-          coalesce(counted_page(entry_page, site_page_query), ''),
-          coalesce(counted_page(exit_page, site_page_query), ''),
-          session_campaign(entry_page)]) as key) as dimensions
+      values
+        (1, country),
+        (2, source),
+        (3, score_bucket),
+        (4, coalesce(counted_page(entry_page, site_page_query), '')),
+        (5, coalesce(counted_page(exit_page, site_page_query), '')),
+        (8, session_campaign(entry_page))) as keys (dimension, key)
     group by grouping sets ((dimension, key, day), (dimension, key))
   $$));
 
