@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-SQL := plans costs counters* ranges* site* search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase \
+SQL := plans costs counters* ranges* site* search* lead* overview session* pages* geo engagement sources realtime database* purge erase \
   import* cli_import d1_dump backup copy export
 
 # Suppress pip's notices about newer versions and about running as root.

@@ -1,0 +1,47 @@
+"""Each column of a session that is counted is counted again after an update of this column alone."""
+
+import pytest
+from helpers.client import NOW
+
+SESSION = {
+    "session_id": "s",
+    "visitor_id": "v",
+    "fingerprint": "f",
+    "started_at": NOW - 1000,
+    "ended_at": NOW,
+    "duration": 1000,
+    "engagement_score": 10,
+    "entry_page": "/",
+    "exit_page": "/",
+    "country": "IN",
+    "referrer_domain": "example.org",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"session_id": "t"},
+        {"visitor_id": "w"},
+        {"fingerprint": "g"},
+        {"fingerprint": None},
+        {"started_at": NOW - 86_400_000},
+        {"ended_at": None},
+        {"duration": 2000},
+        {"engagement_score": 90},
+        {"entry_page": "/new"},
+        {"entry_page": "/?utm_campaign=spring"},
+        {"exit_page": "/new"},
+        {"country": "DE"},
+        {"referrer_domain": None},
+        {"vpn_suspected": 1},
+    ],
+    ids=str,
+)
+def test_update_of_one_column_is_counted(database, insert, change):
+    insert("sessions", SESSION)
+    [(column, value)] = change.items()
+
+    database.write(lambda at: at.execute(f"update sessions set {column} = :value", value=value))
+
+    assert database.verify() == []
