@@ -49,7 +49,6 @@ NAMES_BEFORE_5 = frozenset(
         "follow_up_changes",
         "frequent_projects",
         "lead_text_changes",
-        "session_changes",
         "session_pages",
     }
 )
