@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-from typing import Final, TypedDict, cast
+from datetime import datetime, timezone
+from typing import TypedDict, cast
 
 from ...context import Context
 from ...database import Reader, Row
 from ...errors import NotFound
 from ...values.statuses import Status
+from ...values.timestamps import EPOCH, MILLISECOND
 from .contacts import Change, comparable_email, comparable_phone, with_changes
 from .search import Lead
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Session(TypedDict):
@@ -182,5 +181,5 @@ def _first_session(at: Reader, visitor: str | None, enquiry: str) -> Row | None:
         instant = datetime.fromisoformat(enquiry).replace(tzinfo=timezone.utc)
     except ValueError:  # not a date, or a date in the year 0
         return None
-    until = (instant - EPOCH) // timedelta(milliseconds=1) + 999
+    until = (instant - EPOCH) // MILLISECOND + 999
     return at.row(FIRST_SESSION, visitor_id=visitor, until=until)

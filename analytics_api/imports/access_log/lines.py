@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
+from ...values.timestamps import EPOCH, MILLISECOND
+
 MAX_LINE_BYTES = 1 << 16  # servers accept request lines of at most a quarter of this length by default
 
 VIRTUAL_HOST = rb"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
@@ -59,8 +61,6 @@ MS_AFTER_HOUR = {
     for minute in range(60)
     for second in range(61)  # a leap second is second 60
 }
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-MILLISECOND = timedelta(milliseconds=1)
 
 ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 ESCAPED_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
