@@ -145,8 +145,7 @@ def test_range_ends_within_a_day(
     assert top == expected.top()
     assert read_pages(database, chosen, 99, ["/a"]) == [tuple(row.values()) for row in top if row["page"] == "/a"]
     assert sum(views for _, views in read_page_views(database, chosen)) == sum(row["views"] for row in top)
-    countries = read_countries(database, chosen, ["DE", "FR"])
-    assert countries == [tuple(row.values()) for row in expected.geo() if row["country"] in ("DE", "FR")]
+    assert read_countries(database, chosen) == [tuple(row.values()) for row in expected.geo()]
     entries = read_keys(database, chosen, "entry_page", 1, ["/a", "/b"])
     listed = [row for row in expected.session_pages("entry_page") if row["page"] in ("/a", "/b")]
     assert entries == [tuple(row.values()) for row in listed[:1]]

@@ -29,6 +29,7 @@ ENOUGH: Final = 30
 MAX_BATCH: Final = 256  # maximum number of items of a transaction
 MAX_WAITING: Final = 4_096  # maximum number of waiting items; further items are rejected
 REPLY_SECONDS: Final = 20.0  # how long a request waits for its commit
+TIDY_SECONDS: Final = 10.0  # pause between two deletions of old rows
 
 
 class Pending(Generic[T]):
@@ -48,19 +49,16 @@ class GroupWriter(Generic[T]):
 
     :param write: writes a list of items in one transaction. It returns an error for each item that it did not write, by
         the index of the item. If it raises an error because of an item, it is called again with each item alone.
-    :param tidy: deletes old rows. It is called every `interval` seconds, or again at once if it returned True.
+    :param tidy: deletes old rows. It is called every TIDY_SECONDS, or again at once if it returned True.
     """
 
     def __init__(
         self,
         write: Callable[[Sequence[T]], Mapping[int, Exception]],
         tidy: Callable[[], bool],
-        *,
-        interval: float = 10.0,
     ) -> None:
         self._write = write
         self._tidy = tidy
-        self.interval = interval
         self._starting = threading.Lock()
         self._reset()
 
@@ -145,7 +143,7 @@ class GroupWriter(Generic[T]):
                     del self._waiting[:MAX_BATCH]
                 self._write_batch(batch)
             if time.monotonic() >= tidy_at:
-                tidy_at = time.monotonic() + (0 if self._run_tidy() else self.interval)
+                tidy_at = time.monotonic() + (0 if self._run_tidy() else TIDY_SECONDS)
 
     def _write_batch(self, batch: Sequence[Pending[T]]) -> None:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import MutableMapping
 from io import StringIO
 from pathlib import Path
 
@@ -12,18 +11,14 @@ from ..errors import SettingError
 
 
 class EnvFile:
-    """A file of `NAME=value` lines whose variables are added to the environment.
+    """The file `.env`, which need not exist. The variables in its `NAME=value` lines are added to the environment.
 
     Existing environment variables take precedence over the file. A second call of `load` first removes the variables
     that the previous call added.
-
-    :param path: the file, which need not exist.
-    :param environ: the environment to modify.
     """
 
-    def __init__(self, path: Path = Path(".env"), environ: MutableMapping[str, str] = os.environ) -> None:
-        self.path = path.absolute()
-        self.environ = environ
+    def __init__(self) -> None:
+        self.path = Path(".env").absolute()
         self.added: set[str] = set()
 
     def load(self) -> None:
@@ -34,9 +29,9 @@ class EnvFile:
         text = self._read()
         values = self._parse(text) if text else {}
         for name in self.added:
-            self.environ.pop(name, None)
-        self.added = {name for name in values if name not in self.environ}
-        self.environ.update({name: values[name] or "" for name in self.added})
+            os.environ.pop(name, None)
+        self.added = {name for name in values if name not in os.environ}
+        os.environ.update({name: values[name] or "" for name in self.added})
 
     def missing_note(self) -> str:
         """Return the end of an error message: that the file does not exist, or "" if it exists."""
@@ -44,7 +39,7 @@ class EnvFile:
 
     def origin_note(self, message: str) -> str:
         """Return the end of an error message: which variables in the message are set by the file, or "" if none is."""
-        names = [name for name in sorted(self.added) if self.environ[name] and re.search(rf"\b{name}\b", message)]
+        names = [name for name in sorted(self.added) if os.environ[name] and re.search(rf"\b{name}\b", message)]
         return f"; {self.path} sets {', '.join(names)}" if names else ""
 
     def _parse(self, text: str) -> dict[str, str | None]:

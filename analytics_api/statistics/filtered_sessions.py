@@ -130,13 +130,12 @@ group by 1
     return _read_span(db, sql, matching, span)
 
 
-def read_countries(db: Database, matching: Matching, keys: Iterable[str] | None = None) -> list[tuple[Any, ...]]:
+def read_countries(db: Database, matching: Matching) -> list[tuple[Any, ...]]:
     """Return rows of country, sessions and visitors, with the most sessions first. Ties are sorted by country."""
     if (rows := _find_rows(db, matching, "country")) is not None:
-        return _select(rows, keys)
-    visitors = ", count(distinct s.visitor_id)"
-    sql = _list_sql(EXPRESSIONS["country"], matching, keys is not None, more_columns=visitors)
-    return _read_list(db, sql, matching, MAX_INT64, keys)
+        return rows
+    sql = _list_sql(EXPRESSIONS["country"], matching, False, more_columns=", count(distinct s.visitor_id)")
+    return _read_list(db, sql, matching, MAX_INT64, None)
 
 
 def read_keys(
