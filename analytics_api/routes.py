@@ -129,6 +129,7 @@ COMPARE = Enum(
 )
 RANGE = (FROM, TO, Integer("days", DAYS, default=None, minimum=1, maximum=3660))
 COMPARED = (*RANGE, COMPARE)
+TOP_PAGES = (Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100), *COMPARED)
 
 ALL_FILTERS = tuple(SESSION_FILTERS.values())
 
@@ -150,18 +151,9 @@ ROUTES = (
         Enum("interval", "Length of each row's interval; weeks begin on Monday", INTERVALS, default="day"),
         Boolean("fill", "Whether to return a row of zeros for each interval without sessions"),
     ], filters=ALL_FILTERS, has_range=True, is_cached=True),
-    Route("stats", "GET", "/pages/top", top, [
-        Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-        *COMPARED,
-    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
-    Route("stats", "GET", "/pages/entry", entry, [
-        Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-        *COMPARED,
-    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
-    Route("stats", "GET", "/pages/exit", exit_, [
-        Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-        *COMPARED,
-    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
+    Route("stats", "GET", "/pages/top", top, TOP_PAGES, filters=ALL_FILTERS, has_range=True, is_cached=True),
+    Route("stats", "GET", "/pages/entry", entry, TOP_PAGES, filters=ALL_FILTERS, has_range=True, is_cached=True),
+    Route("stats", "GET", "/pages/exit", exit_, TOP_PAGES, filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/geo", geo, COMPARED, filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/engagement", engagement, COMPARED, filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/sources", sources, [
