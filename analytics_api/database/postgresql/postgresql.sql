@@ -678,26 +678,27 @@ begin atomic
     limit 1) as last_move on true;
 end;
 
--- The stays of leads in statuses, as in schema.sql.
+-- The stays of leads in statuses, as in schema.sql. lead_attributions has each lead's status, and an index of the time of
+-- the enquiry, which `leads` does not have.
 create view lead_stays as
 select lead_id, enquired_at, moved_from, status,
   case when lead(moved_from) over in_order = status then lead(began_at) over in_order - began_at end as duration,
   case when lead(status) over in_order is null and status = status_now then began_at end as open_since
 from (
-  select lead_id, enquiry_instant(enquiry_datetime) as enquired_at, old_status as moved_from, new_status as status,
-    leads.status as status_now, changed_at as began_at, change_id
+  select lead_id, enquired_at, old_status as moved_from, new_status as status, status as status_now,
+    changed_at as began_at, change_id
   from lead_status_changes
-  join leads using (lead_id)
+  join lead_attributions using (lead_id)
   union all
-  select lead_id, enquiry_instant(enquiry_datetime), null, 'new', leads.status, enquiry_instant(enquiry_datetime), null
-  from leads
-  where enquiry_datetime >= '0001'
+  select lead_id, enquired_at, null, 'new', status, enquired_at, null
+  from lead_attributions
+  where enquired_at >= -62135596800000  -- 0001-01-01
     and coalesce((
       select old_status
       from lead_status_changes
-      where lead_status_changes.lead_id = leads.lead_id
+      where lead_status_changes.lead_id = lead_attributions.lead_id
       order by changed_at, change_id
-      limit 1), leads.status) = 'new') as begun
+      limit 1), status) = 'new') as begun
 window in_order as (partition by lead_id, enquired_at order by change_id is not null, began_at, change_id);
 
 create view expected_leads as
