@@ -6,14 +6,14 @@ import { addDays, CHOICES, monthStart, nav, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 
 // The field of each metric in an overview, and in a row of a series.
-export const OVERVIEW_FIELDS = {
+const OVERVIEW_FIELDS = {
   visitors: "unique_visitors",
   sessions: "total_sessions",
   page_views: "page_views",
   duration: "avg_session_duration_s",
   engagement: "avg_engagement_score",
 };
-export const SERIES_FIELDS = {
+const SERIES_FIELDS = {
   visitors: "unique_visitors",
   sessions: "total_sessions",
   page_views: "page_views",

@@ -10,7 +10,7 @@ import { texts } from "./texts.js";
 // `section` is the list's name in the response of /dashboard. `endpoint` returns the whole list, with at most `limit`
 // rows. `field` and `value` are the fields of a row with its name and its count. `filter` is the parameter that filters by
 // the name. `total` is the field of the overview of which the count is a share.
-export const LISTS = {
+const LISTS = {
   sources: {
     section: "sources", endpoint: "/sources", limit: 1000, field: "referrer_domain", value: "sessions",
     filter: "source", total: "total_sessions", title: texts.sources, column: texts.columns.source,
@@ -62,7 +62,7 @@ export function filterValue(parameter, value) {
   return value;
 }
 
-export function linkOf(page) {
+function linkOf(page) {
   if (!/^https?:\/\//i.test(page)) return null;
   try {
     return new URL(page).href;
@@ -103,7 +103,7 @@ export const panelParts = (state, data, today) => [
   () => showPanel(byId("panel-engagement"), LISTS.engagement, state, data, today),
 ];
 
-export function listQuery(list, state, today) {
+function listQuery(list, state, today) {
   const query = rangeQuery(state, today);
   if (compares(state)) query.set("compare", state.compare);
   if (list.limit) query.set("limit", list.limit);
@@ -149,14 +149,14 @@ function showPanel(panel, list, state, data, today, tabs) {
   drawPanel(panel, tabs ? texts.pagesPanel : title, [explanation, tabs, menu], data && content());
 }
 
-export function listElement(list, rows, state, overview) {
+function listElement(list, rows, state, overview) {
   const { element, add } = growingList(list, rows, { ...state, ...CLOSED }, overview);
   add(rows.length);
   return element;
 }
 
 /** Return an empty list, and a function that adds the next `count` rows to it. With `state.sort`, the rows show differences. */
-export function growingList(list, rows, state, overview) {
+function growingList(list, rows, state, overview) {
   const greatest = Math.max(1, ...rows.map((row) => row[list.value]));
   const sum = rows.reduce((total, row) => total + row[list.value], 0);
   const total = list.total ? overview?.[list.total] : sum;

@@ -35,7 +35,7 @@ export const PERIODS = {
   all: { key: "a", find: (today) => [null, today] },
 };
 
-export const DEFAULT_PERIOD = "30d";
+const DEFAULT_PERIOD = "30d";
 
 /** Return the range before (`step` -1) or after (1). It has as many days, or is a calendar month if the range is one. */
 export function shiftRange(from, to, step) {
@@ -93,7 +93,7 @@ export function readState(search) {
 }
 
 /** Return the query string of a state with `?`. Parameters with their default values are omitted, so it may be empty. */
-export function writeState(state) {
+function writeState(state) {
   const query = new URLSearchParams();
   if (state.from) {
     query.set("from", state.from);

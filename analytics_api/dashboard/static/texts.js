@@ -252,13 +252,10 @@ export const texts = {
     noneYet: "There are no leads yet. Forms of your site that have the attribute data-analytics-lead send them.",
     noScope: "Your account or key may not read leads.",
     fields: {
-      contact_name: "Name",
       contact_email: "E-mail",
       contact_phone: "Phone",
       project_name: "Project",
-      project_location: "Location",
       source: "Source",
-      referer: "Page of the form",
       cta_name: "Form",
     },
     columns: { name: "Name", project: "Project", place: "Place", source: "Lead source", score: "Score", status: "Stage", enquiry: "Enquiry", followUp: "Wrote again" },
