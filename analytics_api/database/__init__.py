@@ -8,7 +8,6 @@ from collections.abc import Callable
 from ..errors import DatabaseError, SettingError
 from . import sqlite
 from .base import (
-    ARCHIVING_COUNTERS,
     BASE_TABLES,
     DERIVED_COLUMNS,
     IN_LIST,
@@ -29,7 +28,6 @@ from .limits import StatementLimit
 from .sqlite import SQLite
 
 __all__ = [
-    "ARCHIVING_COUNTERS",
     "BASE_TABLES",
     "DERIVED_COLUMNS",
     "IN_LIST",
