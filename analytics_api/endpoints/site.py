@@ -38,10 +38,10 @@ def site(ctx: Context) -> Site:
 
     `first_day` is the day of the first session, even if that session was purged; null if there are no sessions.
     `raw_since` is the latest day that was passed to `purge --before DAY --keep-totals`, or null. Sessions and events
-    before this day were purged, but statistics without filters still count them. `demo` is whether the rows are demo
-    data. `collect_hosts` are the hosts whose pages may send visits to this server. There are none if the server does
-    not collect visits. `machines_today` is the number of events that crawlers and automated browsers sent today. These
-    events are not counted as visits.
+    before this day were purged, but statistics without filters still count them. A change to a time zone further east
+    raises it by a day. `demo` is whether the rows are demo data. `collect_hosts` are the hosts whose pages may send
+    visits to this server. There are none if the server does not collect visits. `machines_today` is the number of
+    events that crawlers and automated browsers sent today. These events are not counted as visits.
     """
     today = find_today(ctx.db, ctx.now).day
     row = ctx.db.rows(SITE, demo_mark=DEMO_MARK, day=today)[0]

@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from ..database import Database, Reader, Transaction, ignore_progress
 from ..errors import SettingError
-from ..values.calendar import DAY_MS, Offset, utc_date
+from ..statistics.ranges import RAW_SINCE
+from ..values.calendar import DAY_MS, Offset, day_begins_at, day_of, utc_date
+from .purge import RAISE_RAW_SINCE
 
 SECOND_MS = 1000
 DAY_SECONDS = 86_400
@@ -71,7 +73,8 @@ def change_settings(
 ) -> bool:
     """Set the time zone, `page_query` or both, and rebuild all counters in one transaction.
 
-    The archived counts of purged rows do not change. They keep their days and pages.
+    The archived counts of purged rows do not change. They keep their days and pages. If the days that were purged with
+    `keep_totals` end during a day of the new time zone, `raw_since` is raised to the day after it.
 
     :param time_zone: a name from the IANA database. The offsets of the time zone are computed again even if the name is
         the same.
@@ -91,11 +94,24 @@ def change_settings(
     def change(at: Transaction) -> None:
         at.execute(UPDATE_SETTINGS, time_zone=time_zone, page_query=page_query)
         if offsets is not None:
+            _raise_raw_since(at, offsets)
             at.execute(DELETE_OFFSETS)
             at.insert("site_offsets", Offset._fields, offsets)
 
     db.rebuild(change, on_progress=on_progress)
     return True
+
+
+def _raise_raw_since(at: Transaction, offsets: list[Offset]) -> None:
+    """Set `raw_since` to a day that begins after all purged rows with the new offsets, too.
+
+    Otherwise, an import would add purged rows again that are counted.
+    """
+    raw_since = at.rows(RAW_SINCE)[0]["raw_since"]
+    if raw_since is not None:
+        purged_before = day_begins_at(raw_since, read_offsets(at))
+        day = day_of(purged_before - 1, offsets) + 1
+        at.execute(RAISE_RAW_SINCE, day=day)
 
 
 def read_offsets(db: Reader | Database) -> list[Offset]:

@@ -112,6 +112,33 @@ def test_purged_days_are_in_the_time_zone_of_the_site(database):
     assert report.lines()[0] == "sessions: 0 of 2 rows written, 1 existed already, 1 of purged days left out"
 
 
+@pytest.mark.parametrize(
+    ("zones", "raw_since"),
+    [
+        (("America/New_York", "Asia/Kolkata"), "2026-02-24"),
+        (("Asia/Kolkata", "America/New_York"), "2026-02-23"),
+        (("Pacific/Kiritimati", "Etc/GMT+12"), "2026-02-23"),
+        (("America/New_York", "Asia/Kolkata", "America/New_York"), "2026-02-24"),
+    ],
+    ids=["east", "west", "far_west", "east_and_back"],
+)
+def test_purged_days_end_later_in_a_zone_further_east(database, get, zones, raw_since):
+    site.change_settings(database, time_zone=zones[0])
+    hours = "".join(f"{hour},v,2026-02-22T{hour:02}:30:00Z\n" for hour in range(24))
+    text = f"session_id,visitor_id,started_at\n{hours}"
+    text += "a,v,2026-02-23T04:59:59Z\nb,v,2026-02-23T05:00:00Z\nc,v,2026-02-24T12:00:00Z\n"
+    import_text(database, text, table="sessions")
+    purge_totals(database)
+    for zone in zones[1:]:
+        site.change_settings(database, time_zone=zone)
+
+    import_text(database, text, table="sessions")
+
+    assert read_totals(database)["sessions"] == 27
+    assert get("/analytics/site")["raw_since"] == raw_since
+    assert database.verify() == []
+
+
 def test_purge_without_totals_does_not_limit_imports(database):
     import_text(database, SESSIONS, table="sessions")
     purge(database, date(2026, 2, 23))
