@@ -194,9 +194,12 @@ def make_converters(
 
 
 def unused_values(converters: Mapping[str, Converter]) -> list[str]:
-    """Return a warning for each value of `map_values` that no row has."""
+    """Return a warning for each value of `map_values` that no valid row has.
+
+    The conversion of an invalid row ends at its first invalid value, so its other values are unknown.
+    """
     return [
-        f"--map-value {name}:{value}: no row has this value"
+        f"--map-value {name}:{value}: no valid row has this value"
         for name, converter in converters.items()
         for value in sorted(converter.unused_values)
     ]

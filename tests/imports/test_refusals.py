@@ -178,7 +178,7 @@ def test_mapped_values_of_an_unknown_column_are_an_error(database):
 def test_unused_mapped_value_is_a_warning(database):
     report = import_text(database, LEADS, map_values={"contact_name": {"ann ": "Anna", "Bob": "Robert"}})
 
-    assert report.warnings == ["--map-value contact_name:Bob: no row has this value"]
+    assert report.warnings == ["--map-value contact_name:Bob: no valid row has this value"]
     assert select(database, "contact_name", "leads") == [("Anna",)]
 
 
