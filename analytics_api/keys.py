@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Final, Literal, get_args
 
 from .database import Database, Row, Transaction
 from .errors import APIKeyError
@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 MISSING_KEY: Final = "API key required. Use Authorization: Bearer <key> or X-API-Key header."
 INVALID_KEY: Final = "Invalid API key"
 
-SCOPES: Final = ("stats", "leads:read", "leads:write")
-ALL_SCOPES: Final = frozenset(SCOPES)
+Scope = Literal["stats", "leads:read", "leads:write"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+ALL_SCOPES: Final[frozenset[str]] = frozenset(SCOPES)
 PREFIX_LENGTH: Final = 8  # number of characters of a key that `keys list` shows
 RESERVED_NAME: Final = re.compile("key-[0-9]+")  # names of keys from the settings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import get_args
 
 import click
 
@@ -14,6 +14,7 @@ from ..endpoints.leads.export import export_chunks
 from ..endpoints.leads.filters import parse
 from ..endpoints.leads.orders import DEFAULT_ORDER
 from ..maintenance.copy import copy as copy_database
+from ..maintenance.export import Format
 from ..maintenance.export import export as export_table
 from ..values.paths import is_same_file
 from ..values.statuses import STATUSES
@@ -42,9 +43,7 @@ def copy(source: str, target: str) -> None:
 @main.command()
 @database_option
 @click.argument("table", type=click.Choice(list(BASE_TABLES)), metavar="TABLE")
-@click.option(
-    "--format", type=click.Choice(["ndjson", "csv"]), help="Default: csv if FILE ends with .csv, else ndjson."
-)
+@click.option("--format", type=click.Choice(get_args(Format)), help="Default: csv if FILE ends with .csv, else ndjson.")
 @click.option(
     "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True), help="Default: standard output."
 )
@@ -54,7 +53,7 @@ def copy(source: str, target: str) -> None:
 def export(
     database: str,
     table: str,
-    format: Literal["ndjson", "csv"] | None,
+    format: Format | None,
     output: str | None,
     q: str | None,
     status: str | None,

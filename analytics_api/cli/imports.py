@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import click
 
@@ -17,6 +17,7 @@ from ..database import Database
 from ..errors import AnalyticsError, IngestError
 from ..imports import FORMATS, Rejects, Site, import_file
 from ..imports.access_log import ASSETS, own_hosts_of_files
+from ..imports.access_log.site import Bots
 from ..imports.derive import SessionsToCheck
 from ..imports.report import Report, printable
 from ..imports.write import count_events
@@ -30,7 +31,6 @@ from .progress import Progress
 # of an import, and find nothing, because rows do not form reference cycles.
 GC_THRESHOLD = 100_000
 
-Bots = Literal["separate", "include"]
 FORMER_BOTS: dict[str, Bots] = {"apart": "separate", "alike": "include"}
 
 

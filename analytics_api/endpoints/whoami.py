@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 from ..context import Context
-from ..keys import SCOPES, Principal
-
-Scope = Literal["stats", "leads:read", "leads:write"]
+from ..keys import SCOPES, Principal, Scope
 
 
 class WhoAmI(TypedDict):

@@ -6,7 +6,7 @@ A filter selects sessions, for example those from one country. Filters of leads 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from ..errors import InvalidRequest
 from ..http.parameters import MAX_VALUES, Filter, Parameter
@@ -19,7 +19,7 @@ Filters = Mapping[str, Sequence[str]]
 MAX_FILTERS = 10
 
 ScoreRange = Literal["0-19", "20-39", "40-59", "60-79", "80-100"]
-BUCKETS: Final[tuple[ScoreRange, ...]] = ("0-19", "20-39", "40-59", "60-79", "80-100")
+BUCKETS: Final[tuple[ScoreRange, ...]] = get_args(ScoreRange)
 
 
 class Property(NamedTuple):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from .calendar import DAY_MS, MINUTE_MS, Offset, to_date, to_day
 
 Comparison = Literal["previous", "year"]
-COMPARISONS: Final[tuple[Comparison, ...]] = ("previous", "year")
+COMPARISONS: Final[tuple[Comparison, ...]] = get_args(Comparison)
 
 
 def year_earlier(day: int) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+Bots = Literal["separate", "include"]
+
 # File extensions that are not pages.
 ASSETS = frozenset(
     extension
@@ -43,7 +45,7 @@ class Site:
     assets: Iterable[str] = ASSETS
     query: bool = True
     timeout: float = 30 * 60
-    bots: Literal["separate", "include"] = "separate"
+    bots: Bots = "separate"
 
 
 SITE = Site()
