@@ -14,6 +14,7 @@ from contextlib import suppress
 from importlib.resources import files
 
 import pytest
+from helpers.counters import counts_something
 from helpers.expected_counters import (
     COUNTER_QUERIES,
     DATES,
@@ -30,7 +31,6 @@ from helpers.expected_counters import (
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.database.expected import expected_views
 from analytics_api.database.folding import case_folds
 from analytics_api.maintenance.purge import SESSION_KEYS
@@ -464,12 +464,6 @@ def normalised(tables):
 
 def expected(connection, archived, site=UTC):
     return expected_counters(base(connection), archived, site)
-
-
-def counts_something(row):
-    """Return whether a row is compared. It is not if all its counts are 0, which means the same as no row."""
-    counts = [value for column, value in row.items() if column in COUNT_COLUMNS]
-    return any(counts) or not counts
 
 
 def stored(connection):

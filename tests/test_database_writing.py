@@ -2,9 +2,9 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from helpers.counters import counts_something
 from helpers.sqlite import new_database_in
 
-from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError, RowError
 from analytics_api.maintenance import demo
@@ -52,11 +52,6 @@ def contents(database):
         for kind, name, _ in structure(database)
         if kind == "table" and not name.startswith(("sqlite_", "lead_search_", "lead_changes"))
     }
-
-
-def counts_something(row):
-    counts = [value for column, value in row.items() if column in COUNT_COLUMNS]
-    return any(counts) or not counts
 
 
 def structure(database):

@@ -1,5 +1,7 @@
 """Read the counters."""
 
+from analytics_api.database.base import COUNT_COLUMNS
+
 TOTALS = """
 select
   cast(coalesce(sum(sessions), 0) as bigint) as sessions,
@@ -14,3 +16,9 @@ where day = -1
 def read_totals(database):
     """Return the numbers of sessions, visitors, fingerprints and events of all time."""
     return database.rows(TOTALS)[0]
+
+
+def counts_something(row):
+    """Return whether a row is compared. It is not if all its counts are 0, which means the same as no row."""
+    counts = [value for column, value in row.items() if column in COUNT_COLUMNS]
+    return any(counts) or not counts

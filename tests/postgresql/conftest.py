@@ -11,3 +11,10 @@ class Absent(pytest.Module):
 
 def pytest_pycollect_makemodule(module_path, parent):
     return None if postgres.find_binaries() else Absent.from_parent(parent, path=module_path)
+
+
+@pytest.fixture
+def database():
+    """Yield an empty open database on the primary."""
+    with postgres.new_database() as database:
+        yield database

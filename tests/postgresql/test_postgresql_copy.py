@@ -18,12 +18,6 @@ NOW = 1_771_945_200_123
 
 
 @pytest.fixture
-def database():
-    with postgres.new_database() as database:
-        yield database
-
-
-@pytest.fixture
 def other():
     with postgres.new_database() as database:
         yield database

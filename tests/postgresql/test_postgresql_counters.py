@@ -6,7 +6,6 @@ from datetime import date
 
 import psycopg
 import pytest
-from helpers import postgres
 from helpers.expected_counters import DAY, START
 
 from analytics_api.maintenance.erase import erase
@@ -23,12 +22,6 @@ insert into sessions (session_id, visitor_id, fingerprint, started_at, country, 
 select gen_random_uuid(), 'v' || mod(n, 5), 'f' || mod(n, 3), %s::bigint + n, 'IN', 't.co', %s, %s
 from generate_series(1, 120) as n
 """
-
-
-@pytest.fixture
-def database():
-    with postgres.new_database() as database:
-        yield database
 
 
 @pytest.fixture

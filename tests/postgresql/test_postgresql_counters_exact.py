@@ -4,8 +4,6 @@ import os
 from contextlib import contextmanager, suppress
 
 import psycopg
-import pytest
-from helpers import postgres
 from helpers.expected_counters import KEYS, MOVED, UTC, VALUES, expected_counters
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -227,12 +225,6 @@ def connected(database, **options):
     with connection:
         yield connection
         connection.rollback()
-
-
-@pytest.fixture
-def database():
-    with postgres.new_database() as database:
-        yield database
 
 
 def base(connection):

@@ -31,12 +31,6 @@ EVENT = (
 
 
 @pytest.fixture
-def database():
-    with postgres.new_database() as database:
-        yield database
-
-
-@pytest.fixture
 def empty():
     """Return the URL of a database without tables."""
     postgres.require_binaries()

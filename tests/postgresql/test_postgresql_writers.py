@@ -44,12 +44,6 @@ where datname = current_database() and wait_event_type = 'Lock'
 COPY_EVENTS = "copy events (session_id, event_type, page_url, occurred_at) from stdin"
 
 
-@pytest.fixture
-def database():
-    with postgres.new_database() as database:
-        yield database
-
-
 def run_at_once(work, arguments):
     """Run `work` with each argument in a separate thread, and return the errors."""
     failed = []
