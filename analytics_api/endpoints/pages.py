@@ -104,15 +104,12 @@ from (
   cross join page_returns as r
   where r.day = days.day and r.page_id = shown.page_id and r.previous_day >= :first
   union all
-  select page_id, views, case
-      when exists (
-        select 1
-        from session_pages as p
-        where p.session_id = visits.session_id and p.page_id = visits.page_id and p.day between :first and :last
-          and p.views > 0)
-      then 0
-      else 1
-    end
+  select page_id, views, coalesce((
+      select 0
+      from session_pages as p
+      where p.session_id = visits.session_id and p.page_id = visits.page_id and p.day between :first and :last
+        and p.views > 0
+      limit 1), 1)
   from visits) as counts
 join shown using (page_id)
 group by page

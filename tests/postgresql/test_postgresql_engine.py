@@ -1,5 +1,6 @@
 """Features of the PostgreSQL engine: roles, schemas, placeholders, plans and several processes."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.database.postgresql.statements import number_placeholders
 from analytics_api.endpoints.leads import list_leads
 from analytics_api.endpoints.leads.filters import list_conditions
+from analytics_api.endpoints.pages import EARLIER_VIEWS
 from analytics_api.errors import DatabaseError, RowError, UnusableDatabase
 from analytics_api.statistics.matching import find_matching
 
@@ -251,6 +253,23 @@ def test_filters_do_not_search_other_rows_for_each_session(database, filters):
     lines = "\n".join(row["QUERY PLAN"] for row in plan)
     assert "Anti Join" in lines
     assert "SubPlan" not in lines
+
+
+def test_earlier_views_of_pages_are_searched_by_session(database):
+    execute(
+        database.url,
+        "insert into events (session_id, event_type, page_url, occurred_at) "
+        "select 's' || n, 'page_view', '/' || n % 10, 1771945200123 + n * 1000 from generate_series(1, 12000) as n",
+        "analyze",
+    )
+    whole_days = {"first": 20_000, "last": 21_000}
+    cut_day = {"begins_at": 1771945200123, "until": 1771945200123 + 12_000_000}
+
+    plan = database.rows(f"explain {EARLIER_VIEWS}", keys=json.dumps(["/1", "/2"]), **whole_days, **cut_day)
+
+    lines = "\n".join(row["QUERY PLAN"] for row in plan)
+    assert "session_pages_pkey" in lines
+    assert "Seq Scan on session_pages" not in lines
 
 
 def test_leads_are_not_compared_with_each_match_of_a_search(database):
