@@ -449,10 +449,12 @@ immutable parallel safe
 return case when event_type = 'page_view' then nullif(counted_page(page_url, page_query), '') end;
 
 create view counted_events as
-select event_id, session_id, occurred_at, viewed_page(event_type, page_url, page_query) as page, on_day.day
-from events
-cross join site
-cross join lateral site_day(occurred_at) as on_day;
+select event_id, session_id, occurred_at,
+  viewed_page(event_type, page_url, (select page_query from site)) as page,
+  ((occurred_at + (select array_agg(day_offset order by begins_at) from site_offsets)[
+    width_bucket(occurred_at, (select array_agg(begins_at order by begins_at) from site_offsets))]) / 86400000)::integer
+    as day
+from events;
 
 -- counters of sessions
 
