@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 MAX_CACHED_RESPONSES = 32
 MAX_CACHED_BYTES = 64 * 1024
 
-QUERY_TIMEOUT = 5.0  # seconds for each statement of a request
+QUERY_TIMEOUT = 5  # seconds for each statement of a request
 
 
 def create_app(

@@ -27,10 +27,13 @@ from .base import (
 from .limits import StatementLimit
 from .sqlite import SQLite
 
+POSTGRESQL = ("postgresql://", "postgres://")  # the beginnings of URLs of PostgreSQL
+
 __all__ = [
     "BASE_TABLES",
     "DERIVED_COLUMNS",
     "IN_LIST",
+    "POSTGRESQL",
     "PRIMARY_KEYS",
     "REPLACED_TEXT_WARNING",
     "SITE_TABLES",
@@ -116,4 +119,4 @@ def _find_url_fault(url: str | os.PathLike[str]) -> str | None:
 
 
 def _is_postgresql(url: str | os.PathLike[str]) -> bool:
-    return os.fspath(url).startswith(("postgresql://", "postgres://"))
+    return os.fspath(url).startswith(POSTGRESQL)

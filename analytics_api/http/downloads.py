@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_EXPORTS = 2  # concurrent exports; the server has four threads by default
-EXPORT_TIMEOUT = 300.0  # seconds
+EXPORT_TIMEOUT = 300  # seconds
 CHECK_SECONDS = 2.0  # interval between checks of the key and the deadline
 MAX_MEMORY_BYTES = 256 * 1024  # larger responses are spooled to disk
 CHUNK_SIZE = 64 * 1024

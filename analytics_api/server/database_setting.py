@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from stat import S_ISDIR
 
+from ..database import POSTGRESQL
 from ..errors import SettingError
 
 DATABASE = "analytics.db"
-POSTGRESQL = ("postgresql://", "postgres://")
 
 
 def read_database(environ: Mapping[str, str]) -> str:

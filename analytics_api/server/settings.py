@@ -9,19 +9,20 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ..app import create_app
+from ..app import QUERY_TIMEOUT, create_app
 from ..collector import Collector, create_collector
 from ..collector.hosts import Hosts
 from ..collector.machines import require_crawler_list
 from ..collector.networks import Countries, Networks
-from ..database import Database, open_database
+from ..database import POSTGRESQL, Database, open_database
 from ..errors import DatabaseError, SettingError
-from ..http.downloads import MAX_EXPORTS
+from ..http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS
 from ..middleware.cors import normalize_origin
 from ..storage import StorageStats, open_storage
 from ..storage.base import session_pattern
+from ..storage.snapshot import MAX_AGE
 from .api_key_setting import MAKE_A_KEY, find_mistakes, read_keys
-from .database_setting import DATABASE, POSTGRESQL, read_database, require_folder
+from .database_setting import DATABASE, read_database, require_folder
 from .serve import build_server_app
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ class Settings:
     database: str = DATABASE
     database_read: str | None = None
     storage: StorageStats | None = None
-    storage_max_age: int = 3600  # seconds
+    storage_max_age: int = MAX_AGE // 1000  # seconds
     cors_origins: Sequence[str] = ()
-    export_timeout: int = 300  # seconds
-    query_timeout: int = 5  # seconds, for each statement
+    export_timeout: int = EXPORT_TIMEOUT
+    query_timeout: int = QUERY_TIMEOUT
     trusted_proxies: int = 0
     metrics: bool = False
     log_address: bool = False
@@ -94,10 +95,10 @@ class Settings:
             database=read_database(environ),
             database_read=_database_read(environ),
             storage=storage(environ),
-            storage_max_age=_parse_int(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, minimum=1),
+            storage_max_age=_parse_int(environ, "ANALYTICS_STORAGE_MAX_AGE", MAX_AGE // 1000, minimum=1),
             cors_origins=_cors_origins(environ),
-            export_timeout=_parse_int(environ, "ANALYTICS_EXPORT_TIMEOUT", 300, minimum=1),
-            query_timeout=_parse_int(environ, "ANALYTICS_QUERY_TIMEOUT", 5, minimum=1),
+            export_timeout=_parse_int(environ, "ANALYTICS_EXPORT_TIMEOUT", EXPORT_TIMEOUT, minimum=1),
+            query_timeout=_parse_int(environ, "ANALYTICS_QUERY_TIMEOUT", QUERY_TIMEOUT, minimum=1),
             trusted_proxies=_parse_int(environ, "ANALYTICS_TRUSTED_PROXIES", 0, minimum=0),
             metrics=_metrics(environ),
             log_address=_parse_bool(environ, "ANALYTICS_LOG_ADDRESS", False),
