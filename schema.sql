@@ -676,10 +676,11 @@ begin
   values (new.session_id, new.visitor_id, new.started_at);
 end;
 
--- The values are those of session_values. Reading this view would make inserts of sessions 15% slower. A trigger of
--- another program may fire before this one, and change or delete the new session. If it changes the session, the
--- trigger sessions_update has inserted its row of session_facts already. The trigger session_facts_ignore then ignores
--- the row of this trigger if it is for another day, or if the session is deleted.
+-- The values are those of session_values. Reading this view would make inserts of sessions 15% slower.
+--
+-- A trigger of another program may fire before this one, and update or delete the new session. After an update, the
+-- trigger sessions_update has already inserted the row of session_facts. The row that this trigger inserts is then
+-- ignored, because of the conflict or, if the session has another start or was deleted, by session_facts_ignore.
 create trigger sessions_insert after insert on sessions
 begin
   insert into minute_counts (minute, open_sessions)
