@@ -583,7 +583,8 @@ limit (select projects from project_code_limit);
 create view lead_stages as
 select leads.lead_id,
   case
-    when change_id is null and status = 'new' and enquiry_datetime >= '0001' then strftime('%s', enquiry_datetime) * 1000
+    when change_id is null and status = 'new' and enquiry_datetime >= '0001'
+      then strftime('%s', enquiry_datetime) * 1000
     when new_status = status then changed_at
   end as stage_since
 from leads
@@ -1031,9 +1032,9 @@ end;
 -- Count a late visit, or subtract a deleted visit. A visit is late if a visit of the same identity on a later day was
 -- counted before it. This trigger runs before the visit is added to visit_days, or after it was deleted there. If
 -- visit_days has a row for the visit nevertheless, for example because of a session in another country, no counter
--- changes. The triggers added_fact_count and page_view_change count a visit that is not late, the most frequent case, with
--- fewer statements. `is_late` is also true for a deleted visit, and for a page that a session views again on a later
--- day.
+-- changes. The triggers added_fact_count and page_view_change count a visit that is not late, the most frequent case,
+-- with fewer statements. `is_late` is also true for a deleted visit, and for a page that a session views again on a
+-- later day.
 create view visit_changes as
 select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
