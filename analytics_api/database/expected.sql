@@ -8,7 +8,8 @@ create view day_spans (is_day) as
 values (true), (false);
 
 create view expected_visitor_days as
-select visitor_id, day, country_code, cast(sum(sessions) as bigint) as sessions, cast(sum(archived) as bigint) as archived
+select visitor_id, day, country_code, cast(sum(sessions) as bigint) as sessions,
+  cast(sum(archived) as bigint) as archived
 from (
   select visitor_id, day, country_code, 1 as sessions, 0 as archived
   from counted_sessions

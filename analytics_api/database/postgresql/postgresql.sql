@@ -680,8 +680,8 @@ begin atomic
     limit 1) as last_move on true;
 end;
 
--- The stays of leads in statuses, as in schema.sql. lead_attributions has each lead's status, and an index of the time of
--- the enquiry, which `leads` does not have.
+-- The stays of leads in statuses, as in schema.sql. lead_attributions has each lead's status, and an index of the time
+-- of the enquiry, which `leads` does not have.
 create view lead_stays as
 select lead_id, enquired_at, moved_from, status,
   case when lead(moved_from) over in_order = status then lead(began_at) over in_order - began_at end as duration,
