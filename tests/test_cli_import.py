@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from helpers.access_logs import GOOGLEBOT, line
 from helpers.cli import COMMAND, demo_file, isolated_cwd, query, read_tables, run, run_process
 from helpers.sqlite import empty_file
 
@@ -159,6 +160,18 @@ def test_import_of_a_missing_file_creates_no_database(folder):
 
     assert output == "Error: missing.csv: cannot be read: No such file or directory\n"
     assert not (folder / "new.db").exists()
+
+
+def test_import_of_access_logs_works_in_any_locale(folder):
+    (folder / "access.log").write_text(f"{line('10:00:00', '/')}\n{line('10:00:00', '/', agent=GOOGLEBOT)}\n")
+
+    ended = run_process("import", "access.log", cwd=folder, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", LC_ALL="POSIX")
+
+    assert ended.stdout.splitlines()[:3] == [
+        "sessions: 1 new",
+        "events: 2 of 2 rows written",
+        "events by type: bot_page_view 1, page_view 1",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
+from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 
 from ..errors import IngestError
 
@@ -53,11 +56,14 @@ def bot_name(agent: str) -> str | None:
 @cache
 def _patterns() -> list[re.Pattern[str]]:
     """Join the patterns of crawler-user-agents into regular expressions of PATTERNS_AT_ONCE patterns each."""
-    try:
-        from crawleruseragents import CRAWLER_USER_AGENTS_DATA
-    except ModuleNotFoundError:
-        raise IngestError(
-            "access logs need crawler-user-agents: pip install '.[server]' in the source folder"
-        ) from None
-    patterns = iter([entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA])
+    patterns = iter(_read_patterns())
     return [re.compile("|".join(group)) for group in iter(lambda: list(islice(patterns, PATTERNS_AT_ONCE)), [])]
+
+
+def _read_patterns() -> list[str]:
+    # The package is not imported, because it reads its file in the encoding of the locale, which fails with ASCII.
+    package = find_spec("crawleruseragents")
+    if package is None or package.origin is None:
+        raise IngestError("access logs need crawler-user-agents: pip install '.[server]' in the source folder")
+    content = Path(package.origin).with_name("crawler-user-agents.json").read_bytes()
+    return [entry["pattern"] for entry in json.loads(content)]
