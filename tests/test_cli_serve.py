@@ -13,7 +13,7 @@ from threading import Event
 from urllib.request import Request, urlopen
 
 import pytest
-from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, run
+from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, run, run_process
 from helpers.client import KEY
 from helpers.server import free_port, listen, serving, wait_for
 
@@ -452,8 +452,10 @@ def test_short_key_is_rejected_beyond_loopback(folder):
         (b"A=1\nnot a line\n", "line 2: expected NAME=value"),
         (b"A=1\n0123456789abcdef\n", "line 2: expected NAME=value"),  # a key without the name of the setting
         ("A=1".encode("utf-16"), "is not UTF-8"),
+        ("A=1".encode("utf-16-le"), "is not UTF-8"),
+        (b"A=1\0\n", "is not UTF-8"),
     ],
-    ids=["broken", "without_name", "utf-16"],
+    ids=["broken", "without_name", "utf-16", "utf-16_without_mark", "nul"],
 )
 def test_broken_env_file_is_named(content, message, folder):
     Path(".env").write_bytes(content)
@@ -463,3 +465,13 @@ def test_broken_env_file_is_named(content, message, folder):
     assert output.count("\n") == 1
     assert output.startswith(f"Error: {folder}/.env")
     assert message in output
+
+
+def test_env_file_beyond_ascii_in_an_ascii_locale_is_an_error(folder):
+    Path(".env").write_text("# clé\nANALYTICS_API_KEY=clé\n", encoding="utf-8")
+
+    ended = run_process("verify", cwd=folder, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", LC_ALL="POSIX")
+
+    assert ended.stderr == (
+        f"Error: {folder}/.env: ANALYTICS_API_KEY has characters that the locale cannot encode; set LC_ALL=C.UTF-8\n"
+    )

@@ -50,11 +50,22 @@ class EnvFile:
         for binding in parse_stream(StringIO(text)):
             if binding.error or (binding.key is not None and binding.value is None):
                 raise SettingError(f"{self.path}, line {binding.original.line}: expected NAME=value")
-        return dotenv_values(stream=StringIO(text))
+        values = dotenv_values(stream=StringIO(text))
+        for name, value in values.items():
+            try:
+                os.fsencode(f"{name}={value}")
+            except UnicodeEncodeError:
+                raise SettingError(
+                    f"{self.path}: {name} has characters that the locale cannot encode; set LC_ALL=C.UTF-8"
+                ) from None
+        return values
 
     def _read(self) -> str:
         try:
-            return self.path.read_text(encoding="utf-8-sig")
+            text = self.path.read_text(encoding="utf-8-sig")
+            if "\0" in text:  # UTF-16 without a byte order mark
+                raise SettingError(f"{self.path} is not UTF-8; save it as UTF-8")
+            return text
         except FileNotFoundError:
             return ""
         except UnicodeDecodeError:
