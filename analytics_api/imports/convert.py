@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from ..database import BASE_TABLES, Column
 from ..values.formulas import unescape_formula
-from ..values.hosts import normalize_host
+from ..values.hosts import MAX_HOST_LENGTH, normalize_host
 from ..values.statuses import STATUSES
 from ..values.timestamps import (
     LAST_TIMESTAMP,
@@ -55,6 +55,9 @@ HASHABLE_TYPES = {str, int, NoneType}
 MAX_EXACT_FLOAT = 2**53 - 1  # a larger float may be a rounded integer
 MAX_TEXT_LENGTH = 4_000_000  # characters; no text of D1 is longer, because a row of D1 has at most 2 MB
 
+# The name of a source has a letter or a digit, and none of the characters by which domains, URLs, addresses and
+# placeholders such as `(not set)` are recognized.
+SOURCE_NAME = re.compile(r"(?=.*\w)[^\0-\x1f\x7f./:@?#\\\[\]<(\u3002\uff0e\uff61]+")
 WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,16}\.0*")  # pandas writes 70.0 in a column with empty cells
 BOOLEANS = {"true": 1, "t": 1, "yes": 1, "y": 1, "false": 0, "f": 0, "no": 0, "n": 0}
 
@@ -255,8 +258,15 @@ def to_country(value: object) -> str | None:
 
 
 def to_host(value: object) -> str | None:
-    """Convert a host name or URL to its normalized host: '' for empty text, None for text that is not a host."""
+    """Convert a host name or URL to its normalized host, and the name of a source to lower case.
+
+    Return '' for empty text, and None for other text. The collector stores names such as `news letter` from
+    `utm_source`.
+    """
     text = to_text(value)
+    name = text.strip().lower() if text else ""
+    if name and len(name) <= MAX_HOST_LENGTH and SOURCE_NAME.fullmatch(name):
+        return name
     return normalize_host(text) if text else text
 
 

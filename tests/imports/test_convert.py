@@ -105,6 +105,14 @@ def test_country_is_in_capitals(value, country):
         ("http://[::1", None),
         ("https://a b/", None),
         ("exa<mple", None),
+        (" News Letter ", "news letter"),
+        ("Größe", "größe"),
+        ("50% off!", "50% off!"),
+        ("-", None),
+        ("(not set)", None),
+        ("/pricing", None),
+        ("a\nb", None),
+        ("a " * 128, None),
     ],
 )
 def test_host_is_normalized(value, host):

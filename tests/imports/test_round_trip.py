@@ -37,7 +37,19 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 INSTANTS = st.integers(100_000_000_000, 253_402_300_799_999)  # the instants that sessions and events may have
 ANY_INSTANTS = st.integers(-62_135_596_800_000, 253_402_300_799_999)
 DATES = st.just("") | st.datetimes().map(lambda moment: f"{moment:%4Y-%m-%d %H:%M:%S}")
-HOSTS = st.sampled_from(["", "google.com", "xn--mnchen-3ya.example", "[2001:db8::1]", "192.0.2.1"])
+HOSTS = st.sampled_from(
+    [
+        "",
+        "google.com",
+        "xn--mnchen-3ya.example",
+        "[2001:db8::1]",
+        "192.0.2.1",
+        "newsletter",
+        "ab c",
+        "größe",
+        "50% off!",
+    ]
+)
 COUNTRIES = TEXTS.filter(lambda text: len(text.strip()) != 2) | st.sampled_from(["DE", "IN"])
 DURATIONS = st.integers(-253_402_300_799_999, 253_402_300_799_999)
 
