@@ -379,7 +379,17 @@ class TestCommand:
 
         assert "Invalid value for '--lead'" in output
 
-    def test_argument_that_is_not_utf_8_is_an_error(self, database, people):
-        output = run("erase", "--yes", "--visitor", "\udcff", status=1)
+    @pytest.mark.parametrize("option", ["--visitor", "--email"])
+    def test_argument_that_is_not_utf_8_is_an_error(self, database, people, option):
+        output = run("erase", "--yes", option, "\udcff", status=1)
 
         assert output == "Error: '\\udcff' is not UTF-8\n"
+
+    def test_argument_beyond_ascii_in_an_ascii_locale_is_an_error(self, database, people):
+        ended = run_process(
+            "erase", "--yes", "--email", "é@example.com", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", LC_ALL="POSIX"
+        )
+
+        assert ended.stderr == (
+            "Error: '\\udcc3\\udca9@example.com' is not in the encoding of the locale; set LC_ALL=C.UTF-8\n"
+        )

@@ -117,7 +117,9 @@ class Group(SuggestingGroup):
         except UnicodeEncodeError as error:
             if error.encoding != "utf-8":
                 raise
-            raise click.ClickException(f"{shorten(error.object)} is not UTF-8") from error
+            is_utf8 = sys.getfilesystemencoding() == "utf-8"
+            reason = "UTF-8" if is_utf8 else "in the encoding of the locale; set LC_ALL=C.UTF-8"
+            raise click.ClickException(f"{shorten(error.object)} is not {reason}") from error
         except OSError as error:
             line = describe_write_error(error)
             if line is None:

@@ -276,6 +276,9 @@ def erase(
 def _require_one(*keys: object) -> None:
     if sum(key is not None for key in keys) != 1 or "" in keys:
         raise ErasureError("pass exactly one of a visitor, an e-mail address and a lead")
+    for key in keys:
+        if isinstance(key, str):
+            key.encode()  # raises UnicodeEncodeError for text that no row can have
 
 
 def _find_person(at: Reader, visitor: str | None, email: str | None, lead: int | None) -> Person:
