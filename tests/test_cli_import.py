@@ -162,15 +162,18 @@ def test_import_of_a_missing_file_creates_no_database(folder):
     assert not (folder / "new.db").exists()
 
 
-def test_import_of_access_logs_works_in_any_locale(folder):
+def test_import_of_access_logs_needs_a_locale_of_unicode(folder):
     (folder / "access.log").write_text(f"{line('10:00:00', '/')}\n{line('10:00:00', '/', agent=GOOGLEBOT)}\n")
+    posix = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
 
-    ended = run_process("import", "access.log", cwd=folder, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", LC_ALL="POSIX")
+    failed = run_process("import", "access.log", cwd=folder, **posix)
+    run_process("import", "access.log", cwd=folder, LC_ALL="C.UTF-8")
 
-    assert ended.stdout.splitlines()[:3] == [
-        "sessions: 1 new",
-        "events: 2 of 2 rows written",
-        "events by type: bot_page_view 1, page_view 1",
+    assert failed.returncode == 1
+    assert failed.stderr.endswith("Error: the locale cannot decode the list of crawlers; set LC_ALL=C.UTF-8\n")
+    assert query(folder / "analytics.db", "select event_type, count(*) from events group by 1") == [
+        ("bot_page_view", 1),
+        ("page_view", 1),
     ]
 
 

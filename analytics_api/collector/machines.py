@@ -20,9 +20,9 @@ PREFETCH = ("prefetch", "preview", "prerender")
 
 
 def require_crawler_list() -> None:
-    """Raise an error if the list of crawlers is not installed. Without it, crawlers would count as visitors.
+    """Raise an error if the list of crawlers is missing. Without it, crawlers would count as visitors.
 
-    :raises SettingError: the package is missing.
+    :raises SettingError: the package is missing, or the locale cannot decode its list.
     """
     try:
         bot_name("Mozilla/5.0")

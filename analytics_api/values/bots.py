@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
-from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 
-from ..errors import IngestError
+from ..errors import IngestError, SettingError
 
 PATTERNS_AT_ONCE = 25  # number of patterns in one regular expression; the search is slower with more
 
@@ -56,14 +53,13 @@ def bot_name(agent: str) -> str | None:
 @cache
 def _patterns() -> list[re.Pattern[str]]:
     """Join the patterns of crawler-user-agents into regular expressions of PATTERNS_AT_ONCE patterns each."""
-    patterns = iter(_read_patterns())
+    try:
+        from crawleruseragents import CRAWLER_USER_AGENTS_DATA
+    except ModuleNotFoundError:
+        raise IngestError(
+            "access logs need crawler-user-agents: pip install '.[server]' in the source folder"
+        ) from None
+    except UnicodeDecodeError:  # the package reads its list in the encoding of the locale
+        raise SettingError("the locale cannot decode the list of crawlers; set LC_ALL=C.UTF-8") from None
+    patterns = iter([entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA])
     return [re.compile("|".join(group)) for group in iter(lambda: list(islice(patterns, PATTERNS_AT_ONCE)), [])]
-
-
-def _read_patterns() -> list[str]:
-    # The package is not imported, because it reads its file in the encoding of the locale, which fails with ASCII.
-    package = find_spec("crawleruseragents")
-    if package is None or package.origin is None:
-        raise IngestError("access logs need crawler-user-agents: pip install '.[server]' in the source folder")
-    content = Path(package.origin).with_name("crawler-user-agents.json").read_bytes()
-    return [entry["pattern"] for entry in json.loads(content)]
