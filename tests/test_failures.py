@@ -17,7 +17,7 @@ FIRST_TABLES = {
     "/analytics/geo": "all_time_keys",
     "/analytics/geo?days=30": "session_returns",
     "/analytics/engagement": "all_time_keys",
-    "/analytics/sources": "all_time_keys",
+    "/analytics/sources": "all_time_sources",
     "/analytics/site": "site",
     "/analytics/realtime": "minute_counts",
     "/analytics/leads": "status_counts",
