@@ -62,7 +62,7 @@ where is_day or previous_day is null
 group by 1, 2, 3;
 
 -- The properties by which sessions are counted, and the value of each session.
-create view dimensions (dimension) as
+create view session_dimensions (dimension) as
 values (1), (2), (3), (4), (5), (8);
 
 create view session_keys as
@@ -76,7 +76,7 @@ select dimension, day,
     when 8 then campaign
   end as key
 from counted_sessions
-cross join dimensions;
+cross join session_dimensions;
 
 create view session_totals as
 select dimension, case when is_day then day else -1 end as day, key, sum(sessions) as sessions,
