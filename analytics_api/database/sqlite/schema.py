@@ -88,7 +88,6 @@ REMOVED_NAMES = frozenset(
         "searched_projects_room",
         "session_changes",
         "session_day_changes",
-        "session_dimensions",
         "session_key_changes",
         "session_measure_changes",
         "session_visit_changes",
