@@ -790,7 +790,6 @@ begin
   select raise(abort, 'session_id is taken')
   from sessions
   where session_id = new.session_id;
-  delete from replaced_sessions;
 end;
 
 
