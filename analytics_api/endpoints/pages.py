@@ -73,7 +73,8 @@ limit :limit
 """
 
 # The views and sessions of the pages `keys` in the earlier range. A session that viewed the page on the whole days is
-# not counted again on the cut day, because page_counts counts it already.
+# not counted again on the cut day, because page_counts counts it already. With `exists` instead of `coalesce`,
+# PostgreSQL could read all rows of session_pages into a hash table.
 EARLIER_VIEWS = """
 with shown as (
   select page_id, page

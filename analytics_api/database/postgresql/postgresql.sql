@@ -448,6 +448,7 @@ create or replace function viewed_page(event_type text, page_url text, page_quer
 immutable parallel safe
 return case when event_type = 'page_view' then nullif(counted_page(page_url, page_query), '') end;
 
+-- The day and the setting are read as in counted_sessions.
 create view counted_events as
 select event_id, session_id, occurred_at,
   viewed_page(event_type, page_url, (select page_query from site)) as page,
