@@ -341,23 +341,6 @@ select s.day, s.session_id, s.visitor_id, s.country_code,
   s.source, s.entry_page, s.exit_page, s.campaign
 from counted_sessions as s;
 
--- The rows are in the order of the primary key.
-create view expected_session_facts as
-select s.*, ifnull(e.events, 0) as events_of_day
-from session_values as s
-left join (
-  select session_id, day, count(*) as events
-  from counted_events
-  group by session_id, day) as e on e.session_id = s.session_id and e.day = s.day
-order by s.day, s.session_id;
-
-create view expected_events_of_other_days as
-select e.day, e.session_id, count(*) as events
-from counted_events as e
-left join session_facts as s on s.day = e.day and s.session_id = e.session_id
-where s.session_id is null
-group by e.day, e.session_id;
-
 
 -- counters of sessions
 

@@ -108,7 +108,7 @@ def test_events_are_searched_in_an_index(monkeypatch, ctx, event_types, index):
     ("max_session_ratio", "viewed_pages", "step"),
     [
         (8, ["/a"], "SCAN viewed"),
-        (0, ["/a"], "SEARCH viewed USING PRIMARY KEY (session_id=? AND page_id=?)"),
+        (0, ["/a"], "SEARCH viewed USING PRIMARY KEY (session_id=? AND page_id=? AND day>? AND day<?)"),
         (0, ["/a", "/b"], "SEARCH viewed USING PRIMARY KEY (session_id=?)"),
     ],
     ids=["all", "one", "several"],

@@ -276,7 +276,7 @@ class Database(ABC):
     """An open database. Threads can share it, and it can be used after a fork."""
 
     url: str
-    stores_facts: ClassVar[bool]  # whether session_facts is a table. In a view, events_of_day is always 0.
+    counts_in_sql: ClassVar[bool]  # whether SQL counts the sessions that match filters, not filtered_columns.py
     select_columns: ClassVar[str]  # a statement that returns name, type, required and default of each column of :table
 
     @abstractmethod

@@ -31,6 +31,24 @@ from (
   where archived <> 0) as counts
 group by fingerprint, day;
 
+-- The view session_values in schema.sql and postgresql.sql has the other columns of session_facts. The rows are in the
+-- order in which SQLite stores them, so that a rebuild fills its pages completely.
+create view expected_session_facts as
+select s.*, coalesce(events, 0) as events_of_day
+from session_values as s
+left join (
+  select session_id, day, count(*) as events
+  from counted_events
+  group by session_id, day) as e on e.session_id = s.session_id and e.day = s.day
+order by s.day, s.session_id;
+
+create view expected_events_of_other_days as
+select e.session_id, e.day, count(*) as events
+from counted_events as e
+left join session_facts as s on s.session_id = e.session_id and s.day = e.day
+where s.session_id is null
+group by e.session_id, e.day;
+
 -- The number of visitors (dimension 0), of visitors in each country (1), and of fingerprints (6) on each day, by the
 -- previous day on which they had sessions. `previous_day` is null for the first day.
 create view visit_counts as

@@ -44,7 +44,7 @@ HAS_VIEWED = """exists (
     from session_pages as viewed
     where viewed.session_id = s.session_id
       and viewed.views <> viewed.archived
-      and ({condition}))"""
+      and ({condition}){in_period})"""
 IS_ONE_OF_PAGES = "{expression} in (select cast(value as bigint) from json_each(cast(:{name} as text)))"
 
 # Because of the sign `+`, SQLite does not search each session on each day of session_facts after ANALYZE.
@@ -57,24 +57,14 @@ HAS_EVENT = """+s.session_id in (
 HAS_JOINED_EVENT = """exists (
     select 1
     from events
-    where events.session_id = s.session_id and ({condition}))"""
-# The same as `s.is_new = 1`, for PostgreSQL, which converts it to a join of the sessions with the earlier sessions.
-IS_FIRST = """not exists (
-    select 1
-    from sessions as earlier
-    where earlier.visitor_id = s.visitor_id
-      and (earlier.started_at, earlier.session_id) < (s.started_at, s.session_id))
-  and not exists (
-    select 1
-    from visitor_days as d
-    where d.visitor_id = s.visitor_id and d.archived <> 0)"""
-# SQLite uses the index rare_events_by_type only for statements that contain the condition of this index, as IS_RARE
-# does.
+    where events.session_id = s.session_id and ({condition}){in_period})"""
+# The index rare_events_by_type is used only for statements that contain the condition of this index, as IS_RARE does.
 FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
 IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
-# Limits a search on SQLite to a period that includes all events of the range's sessions. The parameters are in
+# Limit a search to a period that includes all events of the range's sessions. The parameters are in
 # `Matching.event_period`.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
+IN_EVENT_DAYS: Final = " and viewed.day between :first_event_day and :last_event_day"
 # The sources of MEMBERS, which reads the ids of the sessions for which HAS_EVENT or HAS_VIEWED is true. Instead of
 # these conditions, SQLite tests IS_MEMBER, and gets the ids as the parameter `members`. Reading all views of 30 days
 # takes a third of the time of searching the views of each session.
@@ -139,16 +129,17 @@ class Conditions(NamedTuple):
     is_new: bool = False
     has_event: str = HAS_EVENT
 
-    def to_sql(self, in_period: str = "", members_of: str | None = None) -> str:
+    def to_sql(self, *, in_period: bool = False, members_of: str | None = None) -> str:
         """Return a condition on a row `s` of session_facts.
 
-        :param in_period: "" for events of any time, or IN_EVENT_PERIOD.
+        :param in_period: whether only events of IN_EVENT_PERIOD and views of IN_EVENT_DAYS are searched.
         :param members_of: the name of a filter in `views` or `events`, which is then tested by session ids. Statements
             need the parameter `members`, the ids of the sessions with a row that meets the filter's condition.
         """
-        rows = {name: HAS_VIEWED.format(condition=sql) for name, sql in self.views.items()}
+        days, instants = (IN_EVENT_DAYS, IN_EVENT_PERIOD) if in_period else ("", "")
+        rows = {name: HAS_VIEWED.format(condition=sql, in_period=days) for name, sql in self.views.items()}
         for name, sql in self.events.items():
-            rows[name] = self.has_event.format(condition=sql, in_period=in_period)
+            rows[name] = self.has_event.format(condition=sql, in_period=instants)
         if members_of is not None:
             rows[members_of] = IS_MEMBER
         return "\n  and ".join([*self.sessions, *(_negate_if_not(name, sql) for name, sql in rows.items())])
@@ -163,23 +154,21 @@ class Conditions(NamedTuple):
 def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> Conditions:
     """Return the conditions of filters."""
     is_new = [*filters.get("visitor", ())] == ["new"]
-    conditions = Conditions([], {}, {}, {}, is_new, HAS_EVENT if db.stores_facts else HAS_JOINED_EVENT)
+    conditions = Conditions([], {}, {}, {}, is_new, HAS_JOINED_EVENT if db.counts_in_sql else HAS_EVENT)
     for name, texts in filters.items():
         field, _, suffix = name.partition(".")
         values = _find_values(db, field, suffix, texts)
         expression = EXPRESSIONS.get(field, field)
-        if field == "page" and db.stores_facts and len(values) > 1:
+        if field == "page" and len(values) > 1:
             # Because of the sign `+`, SQLite reads all views of a session instead of searching each page.
             expression = f"+{expression}"
         condition, parameters = _resolve(field, expression, name.replace(".", "_"), values)
         conditions.values.update(parameters)
         if field == "event_type":
-            is_rare = db.stores_facts and not FREQUENT_TYPES.intersection(texts)
-            conditions.events[name] = IS_RARE.format(condition) if is_rare else condition
+            is_frequent = FREQUENT_TYPES.intersection(texts)
+            conditions.events[name] = condition if is_frequent else IS_RARE.format(condition)
         elif field == "page":
             conditions.views[name] = condition
-        elif name == "visitor" and is_new and not db.stores_facts:
-            conditions.sessions.append(IS_FIRST)
         else:
             conditions.sessions.append(_negate_if_not(name, condition))
     return conditions

@@ -55,11 +55,11 @@ def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
     """Return one row with the totals of the sessions and the number of events. Its columns are TOTALS."""
     if rows := _find_rows(db, matching, "totals"):
         [counts] = rows
-        [[events]] = db.tuples(_other_events(db, matching), **matching.parameters)
+        [[events]] = db.tuples(_other_events(matching), **matching.parameters)
         return dict(zip(TOTALS, (*counts[:-1], counts[-1] + events)))
     sql = f"""
 select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
-  {EVENTS_OF_DAY} + ({_other_events(db, matching)}) as events
+  {EVENTS_OF_DAY} + ({_other_events(matching)}) as events
 from session_facts as s
 where {matching.in_range}
   and {matching.condition}
@@ -176,7 +176,7 @@ def read_pages(
     sql = f"""
 with counts as (
   select page_id, sum(views) as views, sum(sessions) as sessions
-  from ({_views(db, matching)}) as page_views
+  from ({_views(matching)}) as page_views
   {only_keys}
   group by page_id)
 select page, cast(counts.views as bigint) as views, cast(counts.sessions as bigint)
@@ -196,7 +196,7 @@ def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
         return list(count_views(db, matching, by_day=True).days.items())
     sql = f"""
 select day, cast(sum(views) as bigint)
-from ({_views(db, matching)}) as page_views
+from ({_views(matching)}) as page_views
 group by day
 """
     return db.tuples(sql, **matching.parameters)
@@ -210,7 +210,7 @@ def read_pages_and_views(
     sql = f"""
 with counts as materialized (
   select page_id, day, sum(views) as views, sum(sessions) as sessions
-  from ({_views(db, matching)}) as page_views
+  from ({_views(matching)}) as page_views
   group by page_id, day)
 select day, '' as page, cast(sum(views) as bigint), 0
 from counts
@@ -233,12 +233,12 @@ from (
     }
 
 
-def _views(db: Database, matching: Matching) -> str:
-    return views_statement(db, matching.condition, is_cut=matching.period.cut_begins_at is not None)
+def _views(matching: Matching) -> str:
+    return views_statement(matching.condition, is_cut=matching.period.cut_begins_at is not None)
 
 
-def _other_events(db: Database, matching: Matching) -> str:
-    return other_events_statement(db, matching.condition, is_cut=matching.period.cut_begins_at is not None)
+def _other_events(matching: Matching) -> str:
+    return other_events_statement(matching.condition, is_cut=matching.period.cut_begins_at is not None)
 
 
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:

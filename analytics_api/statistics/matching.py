@@ -8,20 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from ..database import Database
 from ..values.calendar import DAY_MS, DayRange
-from .filter_conditions import (
-    IN_EVENT_PERIOD,
-    JOINED_MEMBERS,
-    MEMBERS,
-    SEPARATOR,
-    Conditions,
-    resolve_conditions,
-)
+from .filter_conditions import JOINED_MEMBERS, MEMBERS, SEPARATOR, Conditions, resolve_conditions
 from .periods import Period, find_period
 from .session_filters import Filters, parse_filters
 
-# SQLite searches the primary key of session_facts, which begins with the day. PostgreSQL searches the index of
-# started_at. SQLite compares started_at only if the range ends within a day, because this comparison takes a quarter of
-# the time of a query with a rare filter.
+# A statement compares started_at only if the range ends within a day. On SQLite, this comparison takes a quarter of the
+# time of a query with a rare filter.
 IN_DAYS: Final = "s.day >= :first and s.day <= :last_day"
 # The same condition for a range that includes the newest day. Because of the sign `+`, `last_day` does not end SQLite's
 # search in the primary key, so SQLite reads to the end of the table. Comparing `s.day` in each row takes half the time
@@ -37,15 +29,15 @@ MAX_IDS: Final = 500_000  # one string of more ids would need more than about 10
 # searched, which takes less time than reading all views.
 MAX_SESSION_RATIO: Final = 8
 # Reads the sessions that began in the range or have events in the range, but only those that have events on another day
-# than the day on which they began. Returns the first and the last day on which these sessions began or have events, or
-# nulls if there are no such sessions.
+# than the day on which they began. Returns the first and the last day of these events, and of the beginnings of these
+# sessions, or nulls if there are no such sessions.
 EVENT_DAYS = """
 with others as materialized (
   select e.session_id, e.day, s.day as first_day
   from events_of_other_days as e
   cross join facts_of_sessions as s
   where s.session_id = e.session_id)
-select min(min(day, first_day)), max(max(day, first_day))
+select min(day), min(first_day), max(day), max(first_day)
 from others
 where session_id in (
   select session_id
@@ -54,7 +46,7 @@ where session_id in (
 """
 SESSION_NUMBERS = """
 select (select coalesce(max(day), 0) from session_facts), coalesce(sum(sessions), 0),
-  coalesce((select sessions from day_counts where day = -1), 0)
+  (select coalesce(sum(sessions), 0) from day_counts where day = -1)
 from day_counts
 where day between :first and :last_day
 """
@@ -121,16 +113,14 @@ def find_matching(db: Database, range_: DayRange | None, filters: Filters | None
 
 
 def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
-    if not db.stores_facts:
-        return Matching(conditions, conditions.to_sql(), period, IN_INSTANTS, by_columns=False)
     [[newest_day, sessions, all_sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
-    in_range = IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS
+    in_range = IN_DAYS if db.counts_in_sql or newest_day > period.last_day else IN_LATEST_DAYS
     if period.cut_begins_at is not None:
         in_range += " and s.started_at < :ends_at"
-    by_columns = sessions <= MAX_SESSIONS
+    by_columns = sessions <= MAX_SESSIONS and not db.counts_in_sql
     name = _choose_filter(conditions, reads_views=all_sessions <= MAX_SESSION_RATIO * sessions) if by_columns else None
-    event_period = _find_event_period(db, period) if conditions.events or name else {}
-    condition = conditions.to_sql(IN_EVENT_PERIOD)
+    event_period = _find_event_period(db, period) if conditions.events or conditions.views else {}
+    condition = conditions.to_sql(in_period=True)
     matching = Matching(conditions, condition, period, in_range, by_columns, event_period)
     return _find_members(db, matching, name) if name else matching
 

@@ -10,6 +10,7 @@ from helpers.expected_counters import DAY, START
 
 from analytics_api.maintenance.erase import erase
 from analytics_api.maintenance.purge import purge
+from analytics_api.maintenance.site import change_settings
 
 LONG = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
 INSERT_VIEWS = """
@@ -227,3 +228,26 @@ def test_erasure_in_a_new_connection_reduces_the_archive(database, connection):
     erase(database, visitor="ann")
 
     assert totals(connection)[:2] == (1, 1)
+
+
+def test_rows_of_a_statement_have_the_days_of_their_own_offsets(database, connection):
+    """Clocks in Berlin were set forward on 2026-03-29. Midnight was at 23:00 UTC before, and at 22:00 UTC after."""
+    change_settings(database, time_zone="Europe/Berlin")
+    instants = [f"2026-03-{instant}+00" for instant in ("28 22:30", "28 23:30", "29 21:30", "29 22:30")]
+
+    connection.execute(
+        "insert into sessions (session_id, visitor_id, started_at) select n, n, 1000 * extract(epoch from instant) "
+        "from unnest(%s::timestamptz[]) with ordinality as instants (instant, n)",
+        [instants],
+    )
+    connection.execute(
+        "insert into events (session_id, event_type, occurred_at) select session_id, 'click', started_at from sessions"
+    )
+
+    assert connection.execute("select session_id, day, events_of_day from session_facts order by 1").fetchall() == [
+        ("1", 20540, 1),
+        ("2", 20541, 1),
+        ("3", 20541, 1),
+        ("4", 20542, 1),
+    ]
+    assert database.verify() == []

@@ -165,6 +165,57 @@ def test_writers_of_two_days_of_one_visitor_see_each_other(database, isolation):
     ]
 
 
+INSERT_CLICK = """
+insert into events (session_id, event_type, occurred_at)
+values (%s, 'click', %s)
+"""
+
+
+@pytest.mark.parametrize("is_session_first", [True, False], ids=["session first", "event first"])
+def test_session_and_event_written_at_once_are_counted_together(database, is_session_first):
+    session, click = (INSERT_SESSION, ["a", "v", "f", START]), (INSERT_CLICK, ["a", START + 1000])
+    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
+        first.execute(*(session if is_session_first else click))
+
+        def write_second():
+            second.execute(*(click if is_session_first else session))
+            second.commit()
+
+        thread = threading.Thread(target=write_second)
+        thread.start()
+        wait_until_one_waits(database)
+        first.commit()
+        thread.join()
+
+    assert database.verify() == []
+    assert database.rows("select events_of_day from session_facts") == [{"events_of_day": 1}]
+    assert database.rows("select from events_of_other_days") == []
+
+
+def test_event_and_heartbeats_of_its_session_do_not_deadlock(database):
+    """The first transaction writes an event, and then the session, which the second transaction updates meanwhile."""
+    update = "update sessions set duration = duration + 1 where session_id = 'a'"
+    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
+        first.execute(INSERT_SESSION, ["a", "v", "f", START])
+        first.execute("update sessions set duration = 0")
+        first.commit()
+        first.execute(INSERT_CLICK, ["a", START + 1000])
+
+        def write_second():
+            second.execute(update)
+            second.commit()
+
+        with ThreadPoolExecutor(1) as thread:
+            second_write = thread.submit(write_second)
+            wait_until_one_waits(database)
+            first.execute(update)
+            first.commit()
+            second_write.result()
+
+    assert database.verify() == []
+    assert database.rows("select duration, events_of_day from session_facts") == [{"duration": 2, "events_of_day": 1}]
+
+
 def wait_until_one_waits(database):
     cluster = postgres.primary()
     name = database.url.rpartition("/")[2]

@@ -108,7 +108,7 @@ class PostgreSQL(Database):
     """
 
     select_columns = SELECT_COLUMNS
-    stores_facts = False
+    counts_in_sql = True
 
     def __init__(
         self,

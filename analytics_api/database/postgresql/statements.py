@@ -71,7 +71,7 @@ SNAPSHOT = re.compile("([0-9]{1,18}):([0-9]{1,18}):((?:[0-9]{1,18}(?:,[0-9]{1,18
 class Statements:
     """Implement base.Reader and base.Transaction for a connection."""
 
-    stores_facts = False
+    counts_in_sql = True
     stores_visits = False
 
     replaced_text = 0

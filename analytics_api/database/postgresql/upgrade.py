@@ -42,7 +42,7 @@ where pronamespace = current_schema()::regnamespace
   and proname ~ concat(
     '^((sessions|events|leads|lead_submissions|lead_status_changes|past_[a-z_]+)_(insert|update|delete|truncate|ids)',
     '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages|session_dimensions|build_page_counts',
-    '|count_changes|session_pages_erase|stages_refresh|casefold)$')
+    '|count_changes|session_pages_erase|stages_refresh|casefold|site_day)$')
 """
 
 # Changes to columns, constraints and indexes of older tables.

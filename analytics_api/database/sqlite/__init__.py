@@ -82,7 +82,7 @@ class SQLite(Database):
     """
 
     select_columns = SELECT_COLUMNS
-    stores_facts = True
+    counts_in_sql = False
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True, busy_timeout: float = 5.0) -> None:
         if sqlite3.sqlite_version_info < OLDEST_LIBRARY:

@@ -99,7 +99,7 @@ class Statements:
     In a statement with the parameter `members`, the SQL function `is_member` returns whether a value is in this set.
     """
 
-    stores_facts = True
+    counts_in_sql = False
     stores_visits = True
 
     def __init__(self, connection: sqlite3.Connection, deadline: Deadline | None = None) -> None:

@@ -68,12 +68,10 @@ group by 1
 def _conditions_of_session(request: Request, matching: Matching) -> list[str]:
     """Return the conditions that a session `s` matches, and that the lead `a` is attributed to this session."""
     session_id = f"a.{request.attribution}_session_id"
-    conditions = [f"s.session_id = {session_id}", matching.conditions.to_sql()]
-    if request.db.stores_facts:
-        # SQLite then expects few leads. If there were no leads when somebody ran ANALYZE, SQLite would expect many
-        # leads, and read all sessions into a Bloom filter.
-        conditions.append(f"likelihood({session_id} is not null, 0.000001)")
-    return conditions
+    # With `likelihood`, SQLite expects few leads. If there were no leads when somebody ran ANALYZE, SQLite would expect
+    # many leads, and read all sessions into a Bloom filter.
+    is_known = f"likelihood({session_id} is not null, 0.000001)"
+    return [f"s.session_id = {session_id}", matching.conditions.to_sql(), is_known]
 
 
 def _key_of_lead(request: Request, matching: Matching | None) -> str:
