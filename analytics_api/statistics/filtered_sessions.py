@@ -26,7 +26,7 @@ COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
   cast(coalesce(sum(s.engagement_score), 0) as bigint) as score_sum, count(s.engagement_score) as score_count"""
 
 
-# The columns that sections without keys need. `s.*` would also compute `is_new` on PostgreSQL.
+# The columns that sections without keys need.
 COLUMNS: Final = "s.day, s.visitor_id, s.fingerprint, s.duration, s.engagement_score, s.is_vpn, s.events_of_day"
 
 TOTALS: Final = (
@@ -94,12 +94,12 @@ def join_interval(intervals: str | None) -> str:
 
 
 def sessions_by_interval(
-    matching: Matching, intervals: str | None, fields: Iterable[str] = (), *, materialized: bool = False
+    matching: Matching, intervals: str | None, columns: Iterable[str] = (), *, materialized: bool = False
 ) -> str:
     """Return the common table expression `s` with the sessions that match, and `dates` and `intervals` if needed.
 
     :param intervals: an expression of INTERVAL_EXPRESSIONS; None for intervals of a day.
-    :param fields: the keys of DIMENSIONS whose columns are needed.
+    :param columns: expressions that are needed in addition to COLUMNS.
     :param materialized: whether to read the sessions only once, although the statement refers to `s` several times.
     """
     expressions = f""",
@@ -110,7 +110,7 @@ dates as (
 {(intervals or "").strip()}"""
     return f"""
 with s as {"materialized " if materialized else ""}(
-  select {", ".join([COLUMNS, *(EXPRESSIONS[field] for field in fields)])}
+  select {", ".join([COLUMNS, *columns])}
   from session_facts as s
   where {matching.in_range}
     and {matching.condition}){expressions if intervals else ""}
@@ -200,37 +200,6 @@ from ({_views(matching)}) as page_views
 group by day
 """
     return db.tuples(sql, **matching.parameters)
-
-
-def read_pages_and_views(
-    db: Database, matching: Matching, limit: int, keys: Iterable[str] | None = None
-) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of read_pages() and of read_page_views() by their section. The page views are read only once."""
-    only_keys = "" if keys is None else f"where page_id in ({PAGES_BY_NAME.strip()})"
-    sql = f"""
-with counts as materialized (
-  select page_id, day, sum(views) as views, sum(sessions) as sessions
-  from ({_views(matching)}) as page_views
-  group by page_id, day)
-select day, '' as page, cast(sum(views) as bigint), 0
-from counts
-group by day
-union all
-select *
-from (
-  select 0 as day, page, cast(sum(counts.views) as bigint) as views, cast(sum(counts.sessions) as bigint)
-  from counts
-  join pages using (page_id)
-  {only_keys}
-  group by page
-  order by views desc, page
-  limit :limit) as most_viewed
-"""
-    rows = _read_list(db, sql, matching, limit, keys)
-    return {
-        "pages": [tuple(counts) for _, *counts in rows if counts[0]],
-        "page_views": [(day, views) for day, page, views, _ in rows if not page],
-    }
 
 
 def _views(matching: Matching) -> str:
