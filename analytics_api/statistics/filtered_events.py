@@ -220,7 +220,9 @@ def views_statement(condition: str, *, is_cut: bool, has_sessions: bool = False)
     """
     sessions, matches = ("s", "true") if has_sessions else ("session_facts", f"s.day >= :first and {condition}")
     views = VIEWS_OF_SESSIONS.format(sessions=sessions, condition=matches, order="s.day, s.session_id")
-    own = f"select p.page_id, p.day, p.views - p.archived as views, 1 as sessions{views}"
+    # The merged rows are in the order of the day, so PostgreSQL groups by the day first.
+    sums = "sum(p.views - p.archived) as views, count(*) as sessions"
+    own = f"select p.page_id, p.day, {sums}{views}\ngroup by p.day, p.page_id"
     return f"{own}\nunion all{other_views_statement(condition, is_cut=is_cut)}"
 
 

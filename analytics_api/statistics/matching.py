@@ -46,7 +46,7 @@ where session_id in (
 """
 SESSION_NUMBERS = """
 select (select coalesce(max(day), 0) from session_facts), coalesce(sum(sessions), 0),
-  (select coalesce(sum(sessions), 0) from day_counts where day = -1)
+  coalesce((select sessions from day_counts where day = -1), 0)
 from day_counts
 where day between :first and :last_day
 """
@@ -113,14 +113,15 @@ def find_matching(db: Database, range_: DayRange | None, filters: Filters | None
 
 
 def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
-    [[newest_day, sessions, all_sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
-    in_range = IN_DAYS if db.counts_in_sql or newest_day > period.last_day else IN_LATEST_DAYS
-    if period.cut_begins_at is not None:
-        in_range += " and s.started_at < :ends_at"
-    by_columns = sessions <= MAX_SESSIONS and not db.counts_in_sql
-    name = _choose_filter(conditions, reads_views=all_sessions <= MAX_SESSION_RATIO * sessions) if by_columns else None
     event_period = _find_event_period(db, period) if conditions.events or conditions.views else {}
     condition = conditions.to_sql(in_period=True)
+    until = "" if period.cut_begins_at is None else " and s.started_at < :ends_at"
+    if db.counts_in_sql:
+        return Matching(conditions, condition, period, IN_DAYS + until, by_columns=False, event_period=event_period)
+    [[newest_day, sessions, all_sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
+    in_range = (IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS) + until
+    by_columns = sessions <= MAX_SESSIONS
+    name = _choose_filter(conditions, reads_views=all_sessions <= MAX_SESSION_RATIO * sessions) if by_columns else None
     matching = Matching(conditions, condition, period, in_range, by_columns, event_period)
     return _find_members(db, matching, name) if name else matching
 

@@ -484,6 +484,8 @@ create table session_facts (
   events_of_day    bigint not null
 ) with (fillfactor = 80);
 create index session_facts_by_day on session_facts (day);
+create index session_facts_by_country on session_facts (day, country_code);
+create index session_facts_by_source on session_facts (day, source);
 
 create table events_of_other_days (
   session_id text collate "C" not null,
