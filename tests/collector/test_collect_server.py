@@ -13,7 +13,7 @@ from helpers.nginx import proxying, require_nginx
 from helpers.server import serving, wait_for
 
 from analytics_api import open_database
-from analytics_api.server.gunicorn_server import Server
+from analytics_api.server.gunicorn_server import Server, store_settings
 from analytics_api.server.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -63,6 +63,14 @@ def test_only_a_collecting_server_has_a_separate_worker(hosts, worker):
     server = Server(lambda: Settings(api_keys={}, collect_hosts=hosts), {})
 
     assert server.cfg.worker_class.__name__ == worker
+
+
+def test_worker_reads_settings_as_attributes():
+    cfg = Server(lambda: Settings(api_keys={}), {}).cfg
+    store_settings(cfg)
+    cfg.settings.clear()  # gunicorn's own functions read the settings from here
+
+    assert (cfg.timeout, cfg.keepalive, cfg.forwarded_allow_ips) == (60, 5, [])
 
 
 def test_server_without_visits_deletes_old_salts(tmp_path):
