@@ -347,9 +347,10 @@ create index if not exists lead_attributions_by_enquiry on lead_attributions (en
 
 -- Rows to lock for visitors, fingerprints and sessions, which are called identities here. A transaction updates the row
 -- of an identity before it changes the days of the identity. Otherwise two transactions that write different days of a
--- visitor would not see each other's day, and neither would count the return. The key is a hash, which is short and not
--- personal data. Two identities with the same hash share a lock, which is harmless. The table is unlogged, because
--- locks need not survive a crash.
+-- visitor would not see each other's day, and neither would count the return. A session and an event of this session
+-- that are written at the same time would not be counted together. The key is a hash, which is short and not personal
+-- data. Two identities with the same hash share a lock, which is harmless. The table is unlogged, because locks need
+-- not survive a crash.
 create unlogged table if not exists identity_locks (
   identity_hash bigint primary key,
   writes        integer not null default 0
@@ -433,7 +434,7 @@ select session_id, started_at, visitor_id, fingerprint,
   session_campaign(entry_page) as campaign, duration, engagement_score, vpn_suspected
 from sessions;
 
--- The columns of session_facts except events_of_day.
+-- The columns of session_facts except events_of_day, in the same order.
 create view session_values as
 select s.day,
   case
@@ -463,8 +464,9 @@ select event_id, session_id, occurred_at,
 from events;
 
 -- tables for statistics with filters, as in schema.sql
--- The columns by which sessions are filtered are first, because PostgreSQL reads the columns before a column, too.
 
+-- The columns by which sessions are filtered are first, because PostgreSQL reads a column faster if few columns are
+-- before it.
 create table session_facts (
   day              integer not null,
   is_new           integer not null,
@@ -495,6 +497,7 @@ create table events_of_other_days (
 );
 create index events_of_other_days_by_day on events_of_other_days (day);
 
+-- The name for searches by session_id, as in schema.sql.
 create view facts_of_sessions as
 select *
 from session_facts;
@@ -810,10 +813,6 @@ stable
 return current_setting('analytics.paused', true) is not distinct from 'on'
   and has_table_privilege(session_user, 'archived_session_counts'::regclass::oid, 'insert');
 
-create or replace function return_if_paused() returns text
-immutable
-return 'if is_counting_paused() then return null; end if';
-
 -- Returns a statement that adds differences to the rows of a counter. `differences` is a query that returns keys and
 -- differences. The key `shard` is not in the query; its value is the shard of the transaction.
 create or replace function build_upsert(counter text, keys text, counts text, differences text) returns text
@@ -828,10 +827,11 @@ return format(
 
 -- Creates three triggers of a table, with their functions: <table>_insert, <table>_delete and <table>_update. They run
 -- `statements`. The statements read `changes`, which has the new rows with `sign` 1 and the old rows with `sign` -1.
--- If `instant` is the name of a column, `changes` also has the `day` of this instant, and the columns `more_columns`.
--- `my_offset` is null if the site's time zone has several offsets between the first and the last instant. A call of
--- site_day() for each row is slower.
--- While counting is paused, only the statements before `return_if_paused()` run.
+-- The first of the statements also runs while counting is paused. If `instant` is the name of a column, `changes` also
+-- has the `day` of this instant, and the columns `more_columns`.
+--
+-- If the site's time zone has the same offset for all instants of the changes, `common_offset` is this offset,
+-- otherwise null. Calling site_day() for each row is slower.
 --
 -- Sequential scans are disabled. Otherwise a plan that was cached while a table was empty would later scan the large
 -- table. JIT compilation is disabled, because it takes seconds. PostgreSQL would use it for plans that need a
@@ -841,14 +841,14 @@ create or replace procedure count_changes(
 language plpgsql as $make$
 declare
   computed constant text := case when instant <> '' then format(
-    ', case when my_offset is null then site_day(%1$s) else ((%1$s + my_offset) / 86400000)::integer end as day, %2$s',
+    ', coalesce(((%1$s + common_offset) / 86400000)::integer, site_day(%1$s)) as day, %2$s',
     instant, more_columns) else '' end;
   added constant text := format('select 1 as sign, added.*%s from added', computed);
   removed constant text := format('select -1 as sign, removed.*%s from removed', computed);
   body constant text := format($body$
 declare
   my_shard smallint;
-  my_offset bigint;
+  common_offset bigint;
   site_page_query text;
 begin
   %s
@@ -856,12 +856,16 @@ begin
     return null;
   end if;
   my_shard := writer_shard();
+  %s;
+  if is_counting_paused() then
+    return null;
+  end if;
   %s
   return null;
 end
 $body$, case when instant <> '' then format($$
   select page_query, case when begins_at <= first then day_offset end
-  into site_page_query, my_offset
+  into site_page_query, common_offset
   from (select min(%1$s) as first, max(%1$s) as last from changes) as instants
   cross join lateral (
     select begins_at, day_offset
@@ -871,7 +875,7 @@ $body$, case when instant <> '' then format($$
     limit 1) as latest
   cross join site;
   $$, instant) else 'perform from changes limit 1;' end,
-  (select string_agg(statement || ';', E'\n') from unnest(statements) as statement));
+  statements[1], (select string_agg(statement || ';', E'\n') from unnest(statements[2:]) as statement));
   event text;
   tables text;
   changes text;
@@ -898,13 +902,12 @@ $make$;
 
 -- Each lead with its visitor, and with the session that has its session_id, if that session exists.
 create view leads_with_visitors as
-select l.lead_id, l.status, l.session_id, n.session_id as named_session_id, page_query,
+select l.lead_id, l.status, l.session_id, n.session_id as named_session_id,
   enquiry_instant(l.enquiry_datetime) as enquired_at,
   coalesce(
     nullif(l.visitor_id, ''), nullif(n.visitor_id, ''),
     case when a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end) as visitor_id
 from leads as l
-cross join site
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
@@ -930,10 +933,8 @@ select l.lead_id, l.status, l.enquired_at, l.visitor_id,
     + case when k.lead_id is not null then 2 else 0 end as archived
 from leads_with_visitors as l
 left join lateral (
-  select session_id, visitor_id, started_at, country_code(country) as country_code,
-    session_source(referrer_domain) as source, coalesce(counted_page(entry_page, page_query), '') as entry_page,
-    session_campaign(entry_page) as campaign
-  from sessions
+  select session_id, visitor_id, started_at, country_code, source, entry_page, campaign
+  from counted_sessions
   where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
   order by started_at, session_id
   limit 1) as fs on true
@@ -944,10 +945,8 @@ left join lateral (
   order by started_at desc, session_id desc
   limit 1) as latest on l.named_session_id is null
 left join lateral (
-  select session_id, visitor_id, started_at, country_code(country) as country_code,
-    session_source(referrer_domain) as source, coalesce(counted_page(entry_page, page_query), '') as entry_page,
-    session_campaign(entry_page) as campaign
-  from sessions
+  select session_id, visitor_id, started_at, country_code, source, entry_page, campaign
+  from counted_sessions
   where session_id = coalesce(l.named_session_id, latest.session_id)) as ls on true
 left join lead_attributions as f on f.lead_id = l.lead_id
   and f.archived in (1, 3)
@@ -966,41 +965,34 @@ left join lead_attributions as k on k.lead_id = l.lead_id
 -- the triggers on leads update the status in an existing row, because the triggers on sessions may see an older status.
 create or replace function build_attribution(leads text) returns text
 stable
-return format($$
-  insert into lead_attributions (
-    lead_id, status, enquired_at, visitor_id, first_session_id, first_visitor_id, first_started_at, first_country,
-    first_source, first_entry_page, first_campaign, last_session_id, last_visitor_id, last_started_at, last_country,
-    last_source, last_entry_page, last_campaign, archived)
-  select
-    lead_id, status, enquired_at, visitor_id, first_session_id, first_visitor_id, first_started_at, first_country,
-    first_source, first_entry_page, first_campaign, last_session_id, last_visitor_id, last_started_at, last_country,
-    last_source, last_entry_page, last_campaign, archived
-  from expected_lead_attributions
-  where lead_id = any (array(%s))
-  order by lead_id
-  on conflict (lead_id) do update set
-      enquired_at = excluded.enquired_at, visitor_id = excluded.visitor_id,
-      first_session_id = excluded.first_session_id, first_visitor_id = excluded.first_visitor_id,
-      first_started_at = excluded.first_started_at, first_country = excluded.first_country,
-      first_source = excluded.first_source, first_entry_page = excluded.first_entry_page,
-      first_campaign = excluded.first_campaign, last_session_id = excluded.last_session_id,
-      last_visitor_id = excluded.last_visitor_id, last_started_at = excluded.last_started_at,
-      last_country = excluded.last_country, last_source = excluded.last_source,
-      last_entry_page = excluded.last_entry_page, last_campaign = excluded.last_campaign,
-      archived = excluded.archived
-  $$, leads);
+begin atomic
+  select format($$
+    insert into lead_attributions (lead_id, status, %1$s)
+    select lead_id, status, %1$s
+    from expected_lead_attributions
+    where lead_id = any (array(%2$s))
+    order by lead_id
+    on conflict (lead_id) do update set %3$s
+    $$, columns, leads, regexp_replace(columns, '\w+', '\& = excluded.\&', 'g'))
+  from (
+    values ($$
+      enquired_at, visitor_id, first_session_id, first_visitor_id, first_started_at, first_country, first_source,
+      first_entry_page, first_campaign, last_session_id, last_visitor_id, last_started_at, last_country, last_source,
+      last_entry_page, last_campaign, archived$$)) as lists (columns);
+end;
 
 -- triggers of sessions
 
--- Returns a query for the sessions in `changes` by whose values other rows than their own are counted, if one of these
--- values has changed. `sign` selects the new or the old rows.
-create or replace function build_moved(sign text) returns text
+-- Returns a query for the sessions in `changes` that were inserted, deleted, or updated in one of the columns by which
+-- visitors and fingerprints are counted, or which session_facts copies only when its row is inserted. `condition`
+-- selects the old values of these sessions ('< 0'), the new ones ('> 0'), or both ('<> 0').
+create or replace function build_moved(condition text) returns text
 immutable
 return format($$
-    select session_id, visitor_id, started_at
+    select session_id, visitor_id, fingerprint, started_at
     from changes
     group by session_id, visitor_id, fingerprint, started_at, country, referrer_domain, entry_page
-    having sum(sign) %s$$, sign);
+    having sum(sign) %s$$, condition);
 
 -- Returns a statement that deletes the rows of session_facts of sessions. Their events remain counted.
 create or replace function build_facts_deletion(sessions text) returns text
@@ -1030,15 +1022,10 @@ call count_changes('sessions', 'started_at', $$
     from changes
     where ended_at is null
     group by minute
-  $$),
-  'if is_counting_paused() then ' || build_facts_deletion('select session_id from changes') || '; return null; end if',
+  $$) || '; if is_counting_paused() then ' || build_facts_deletion('select session_id from changes') || '; end if',
   build_upsert('identity_locks', 'identity_hash', 'writes', $$
     select distinct identity_hash, 1 as writes
-    from (
-      select visitor_id, session_id, fingerprint
-      from changes
-      group by visitor_id, session_id, fingerprint, started_at, country, referrer_domain, entry_page
-      having sum(sign) <> 0) as moved
+    from ($$ || build_moved('<> 0') || $$) as moved
     cross join lateral (
       values (hashtextextended(visitor_id, 0)), (hashtextextended(session_id, 1)),
         (hashtextextended(fingerprint, 6))) as identities (identity_hash)
@@ -1058,15 +1045,7 @@ call count_changes('sessions', 'started_at', $$
     group by fingerprint, day
     order by fingerprint, day
   $$),
-  $$
-  if tg_op <> 'INSERT' then
-    -- The planner expects no row with 0 sessions. It would compare each such row with each change if this were a join.
-    delete from visitor_days
-    where sessions = 0 and visitor_id = any (array(select visitor_id from changes where sign = -1));
-    delete from fingerprint_days
-    where sessions = 0 and fingerprint = any (array(select fingerprint from changes where sign = -1));
-  end if;
-  $$ || build_attribution($$
+  build_attribution($$
     select lead_id
     from leads
     where session_id in (select session_id from changes)
@@ -1075,8 +1054,14 @@ call count_changes('sessions', 'started_at', $$
     from changes
     join lead_attributions using (visitor_id)
     where enquired_at > started_at - 1000
-  $$) || $$;
+  $$),
+  $$
   if tg_op <> 'INSERT' then
+    -- The planner expects no row with 0 sessions. It would compare each such row with each change if this were a join.
+    delete from visitor_days
+    where sessions = 0 and visitor_id = any (array(select visitor_id from changes where sign = -1));
+    delete from fingerprint_days
+    where sessions = 0 and fingerprint = any (array(select fingerprint from changes where sign = -1));
   $$ || build_facts_deletion(build_moved('< 0')) || $$;
     update session_facts as facts set is_new = 1
     where is_new = 0 and session_id = any (array(
@@ -1133,6 +1118,7 @@ call count_changes('sessions', 'started_at', $$
   $$,
   $$
   if tg_op = 'UPDATE' then
+    -- Most updates by trackers change only these columns.
     update session_facts as facts set
       duration = s.duration, engagement_score = s.engagement_score, score_bucket = s.score_bucket,
       exit_page = s.counted_exit_page, is_vpn = s.is_vpn
@@ -1204,8 +1190,7 @@ call count_changes('events', 'occurred_at', 'viewed_page(event_type, page_url, s
     select occurred_at / 60000 as minute, sum(sign) as events
     from changes
     group by minute
-  $$),
-  'if is_counting_paused() then ' || build_session_events() || '; return null; end if',
+  $$) || '; if is_counting_paused() then ' || build_session_events() || '; end if',
   build_upsert('event_counts', 'day, shard', 'events', $$
     select coalesce(day, -1) as day, sum(sign) as events
     from changes
@@ -1381,10 +1366,9 @@ return 'if ' || build_alone_condition(days_table, identity, columns)
   || ' then ' || build_visit_counts(build_visits_alone(dimensions))
   || '; else ' || build_visit_counts(build_visits(days_table, identity, columns, dimensions)) || '; end if';
 
-call count_changes('visitor_days', '', '', build_erasure_locks('visitor_id', 0), return_if_paused(), build_identity_counts(
+call count_changes('visitor_days', '', '', build_erasure_locks('visitor_id', 0), build_identity_counts(
   'visitor_days', 'visitor_id', 'visitor_id, country_code', $$(0, visitor_id, ''), (1, visitor_id, country_code)$$));
-call count_changes('fingerprint_days', '', '', build_erasure_locks('fingerprint', 6), return_if_paused(),
-  build_identity_counts(
+call count_changes('fingerprint_days', '', '', build_erasure_locks('fingerprint', 6), build_identity_counts(
   'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
 
 -- These triggers are not needed, because an update changes no key of these tables.
@@ -1432,7 +1416,6 @@ call count_changes('session_pages', '', '', build_erasure_locks('session_id', 1)
     for no key update;
   end if
   $$,
-  return_if_paused(),
   'if ' || build_alone_condition('session_pages', 'session_id, page_id', 'session_id, page_id')
   || ' then ' || build_page_counts($$
   by_day as materialized (
@@ -1458,10 +1441,10 @@ call count_changes('session_pages', '', '', build_erasure_locks('session_id', 1)
       from visits) as counts
     group by page_id, day)$$) || '; end if');
 
--- Subtracts the purged sessions of an erased person from the archive. Only an erasure and a purge update visitor_days
--- directly, and a purge pauses counting. An upgrade may have archived a visitor's sessions on other days than those in
--- visitor_days. On a day in visitor_days, the archive may then have fewer sessions than are subtracted, so its counts
--- are not reduced below 0.
+-- Subtracts the purged sessions of an erased person from the archive. The first of the person's remaining sessions then
+-- counts as the session of a new visitor. Only an erasure and a purge update visitor_days directly, and a purge pauses
+-- counting. An upgrade may have archived a visitor's sessions on other days than those in visitor_days. On a day in
+-- visitor_days, the archive may then have fewer sessions than are subtracted, so its counts are not reduced below 0.
 create or replace function visitor_days_uncount() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -1489,8 +1472,7 @@ create or replace trigger visitor_days_uncount after update on visitor_days
 referencing new table as added old table as removed
 for each statement when (pg_trigger_depth() = 0 and not is_counting_paused()) execute function visitor_days_uncount();
 
-call count_changes('archived_session_counts', '', '',
-  return_if_paused(),
+call count_changes('archived_session_counts', '', '', 'null',
   build_upsert('day_counts', 'day, shard', 'sessions', $$
     select counter_days.day, sum(sign * sessions) as sessions
     from changes
