@@ -911,8 +911,8 @@ from leads as l
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
--- The sessions of a visitor are found by lateral joins. A subquery in a join condition could be evaluated for each pair
--- of a lead and a session, if the planner expects few rows.
+-- The sessions are found by lateral joins with a limit, so that they are searched in indexes. A subquery in a join
+-- condition could be evaluated for each pair of a lead and a session, if the planner expects few rows.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
   coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,
@@ -947,7 +947,8 @@ left join lateral (
 left join lateral (
   select session_id, visitor_id, started_at, country_code, source, entry_page, campaign
   from counted_sessions
-  where session_id = coalesce(l.named_session_id, latest.session_id)) as ls on true
+  where session_id = coalesce(l.named_session_id, latest.session_id)
+  limit 1) as ls on true
 left join lead_attributions as f on f.lead_id = l.lead_id
   and f.archived in (1, 3)
   and f.first_visitor_id = l.visitor_id
