@@ -23,8 +23,8 @@ ENGINES = {"sqlite": ("SQLite", 1.0), "postgresql": ("PostgreSQL", 1.5)}
 QUERY_TIMEOUT = 100.0  # seconds
 NOTE = (
     "CPU time of whole WSGI calls for the last 30 days of 120. The percentage is the share of the sessions of these "
-    "days that match. On SQLite, filtered statistics read a row of session_facts for each session. The time on "
-    "PostgreSQL includes the server process of the connection. There are no parallel plans."
+    "days that match. Filtered statistics read a row of session_facts for each session. The time on PostgreSQL "
+    "includes the server process of the connection. There are no parallel plans."
 )
 
 # The rows that the plain SQL counts.

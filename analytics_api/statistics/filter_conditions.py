@@ -61,16 +61,16 @@ HAS_JOINED_EVENT = """exists (
 # The index rare_events_by_type is used only for statements that contain the condition of this index, as IS_RARE does.
 FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
 IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
-# Limit a search to a period that includes all events of the range's sessions. The parameters are in
+# These conditions limit a search to a period that includes all events of the range's sessions. The parameters are in
 # `Matching.event_period`.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
-IN_EVENT_DAYS: Final = " and viewed.day between :first_event_day and :last_event_day"
+IN_EVENT_DAYS: Final = "viewed.day between :first_event_day and :last_event_day"
 # The sources of MEMBERS, which reads the ids of the sessions for which HAS_EVENT or HAS_VIEWED is true. Instead of
 # these conditions, SQLite tests IS_MEMBER, and gets the ids as the parameter `members`. Reading all views of 30 days
 # takes a third of the time of searching the views of each session.
 WITH_EVENT: Final = "events\n  where ({condition})" + IN_EVENT_PERIOD
-WITH_VIEW: Final = """session_pages as viewed
-  where viewed.day between :first_event_day and :last_event_day and ({condition}) and viewed.views <> viewed.archived
+WITH_VIEW: Final = f"""session_pages as viewed
+  where {IN_EVENT_DAYS} and ({{condition}}) and viewed.views <> viewed.archived
   group by session_id"""
 MEMBERS: Final = """
 select cast(session_id as blob)
@@ -136,7 +136,7 @@ class Conditions(NamedTuple):
         :param members_of: the name of a filter in `views` or `events`, which is then tested by session ids. Statements
             need the parameter `members`, the ids of the sessions with a row that meets the filter's condition.
         """
-        days, instants = (IN_EVENT_DAYS, IN_EVENT_PERIOD) if in_period else ("", "")
+        days, instants = (f" and {IN_EVENT_DAYS}", IN_EVENT_PERIOD) if in_period else ("", "")
         rows = {name: HAS_VIEWED.format(condition=sql, in_period=days) for name, sql in self.views.items()}
         for name, sql in self.events.items():
             rows[name] = self.has_event.format(condition=sql, in_period=instants)

@@ -17,7 +17,7 @@ from ..values.calendar import Interval, Span
 from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
 from .filtered_columns import count_sections, count_views
 from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_of_hours_statement, views_statement
-from .matching import IN_INSTANTS, Matching
+from .matching import Matching
 from .periods import INTERVAL_EXPRESSIONS
 
 # The columns of a row of statistics. Averages are computed from the sums later.
@@ -123,7 +123,8 @@ def read_hours(db: Database, matching: Matching, span: Span) -> list[tuple[Any, 
 select (s.started_at + :utc_offset) / 3600000, {COUNTS}
 from session_facts as s
 where {matching.in_range}
-  and {IN_INSTANTS}
+  and s.started_at >= :begins_at
+  and s.started_at < :ends_at
   and {matching.condition}
 group by 1
 """

@@ -19,7 +19,6 @@ IN_DAYS: Final = "s.day >= :first and s.day <= :last_day"
 # search in the primary key, so SQLite reads to the end of the table. Comparing `s.day` in each row takes half the time
 # of comparing each key with the end of the search.
 IN_LATEST_DAYS: Final = "s.day >= :first and +s.day <= :last_day"
-IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 
 # If the range has more sessions, SQL counts them, because Python would need more than about 60 MB to count distinct
 # visitors.
@@ -59,7 +58,7 @@ class Matching(NamedTuple):
     :param condition: an SQL condition on a row `s` of session_facts for statements with `parameters`.
     :param in_range: an SQL condition that the session `s` began in the range.
     :param by_columns: whether filtered_columns.py counts the sessions.
-    :param event_period: the parameters of IN_EVENT_PERIOD and WITH_VIEW for this range, if the conditions need them.
+    :param event_period: the parameters of IN_EVENT_PERIOD and IN_EVENT_DAYS, if the conditions need them.
     :param members: the ids of the sessions with an event or a view that matches, if the condition calls `is_member`.
     :param rows: rows that were already read for this range, by the section of the dashboard.
     :param earlier: the same filters in the earlier range of a comparison, if its rows were already read. Its lists with

@@ -283,10 +283,10 @@ def test_leads_are_not_compared_with_each_match_of_a_search(database):
 
 def test_statements_with_filters_are_planned_for_their_values(database):
     def prepared(at):
-        for view in ("sessions", "session_facts", "facts_of_sessions"):
+        for name in ("sessions", "session_facts", "facts_of_sessions"):
             for _ in range(10):
-                at.tuples(f"select from {view} where started_at > :instant", instant=1)
-                at.rows(f"select session_id from {view} where started_at > :instant", instant=1)
+                at.tuples(f"select from {name} where started_at > :instant", instant=1)
+                at.rows(f"select session_id from {name} where started_at > :instant", instant=1)
         return [statement for (statement,) in at.tuples("select statement from pg_prepared_statements")]
 
     database.close()  # an earlier test may have prepared statements in a connection of the pool

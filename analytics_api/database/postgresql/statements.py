@@ -31,7 +31,7 @@ ROW_ERRORS = (
 )
 
 # After ten executions, PostgreSQL may use one plan for all values of a prepared statement. It would then expect few
-# sessions in a range, and search other tables for each session. Therefore statements with these views are not prepared.
+# sessions in a range, and search other tables for each session. Therefore statements with these names are not prepared.
 UNPREPARED = re.compile(rb"session_facts|facts_of_sessions")
 
 SET_AUTHOR = """
