@@ -216,6 +216,29 @@ def test_event_and_heartbeats_of_its_session_do_not_deadlock(database):
     assert database.rows("select duration, events_of_day from session_facts") == [{"duration": 2, "events_of_day": 1}]
 
 
+def test_more_writers_of_one_session_than_shards_do_not_deadlock(database):
+    """Sixteen writers of one session compete for eight shards."""
+    heartbeat = "update sessions set duration = coalesce(duration, 0) + 1"
+
+    def write(number):
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            for turn in range(20):
+                if number % 2:
+                    connection.execute(heartbeat)
+                else:
+                    connection.execute(INSERT_CLICK, ["a", START + turn])
+
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(INSERT_SESSION, ["a", "v", "f", START])
+    failed = run_at_once(write, range(16))
+
+    assert failed == []
+    assert database.verify() == []
+    assert database.rows("select duration, events_of_day from session_facts") == [
+        {"duration": 160, "events_of_day": 160}
+    ]
+
+
 def wait_until_one_waits(database):
     cluster = postgres.primary()
     name = database.url.rpartition("/")[2]

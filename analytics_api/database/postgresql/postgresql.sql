@@ -768,7 +768,9 @@ end;
 -- functions that create the triggers
 
 -- Returns the shard of the transaction: a number from 1 to 8 that no other transaction has. If all shards are taken, it
--- waits for one. Triggers call it before they lock any row, so a transaction that waits here does not block others.
+-- waits for one. The transaction may have locked the rows that its statement writes, but no others. Therefore triggers
+-- lock rows of sessions and leads before they call this function: a transaction that has a shard must not wait for such
+-- a row of a transaction that waits for a shard.
 -- At read committed, it returns the first free shard, so that few shards have rows. At repeatable read, the first free
 -- shard would often cause a serialization failure, because another transaction has changed its rows since the snapshot.
 -- Therefore a connection at repeatable read reserves a shard until it is closed, and tries this shard first. If all
@@ -828,7 +830,8 @@ return format(
 -- Creates three triggers of a table, with their functions: <table>_insert, <table>_delete and <table>_update. They run
 -- `statements`. The statements read `changes`, which has the new rows with `sign` 1 and the old rows with `sign` -1.
 -- The first of the statements also runs while counting is paused. If `instant` is the name of a column, `changes` also
--- has the `day` of this instant, and the columns `more_columns`.
+-- has the `day` of this instant, and the columns `more_columns`. `locks` is a statement that locks rows of other base
+-- tables; it runs before all others.
 --
 -- If the site's time zone has the same offset for all instants of the changes, `common_offset` is this offset,
 -- otherwise null. Calling site_day() for each row is slower.
@@ -837,7 +840,7 @@ return format(
 -- table. JIT compilation is disabled, because it takes seconds. PostgreSQL would use it for plans that need a
 -- sequential scan, because it assumes a very high cost for a scan that is disabled.
 create or replace procedure count_changes(
-  base_table text, instant text, more_columns text, variadic statements text[])
+  base_table text, instant text, more_columns text, locks text, variadic statements text[])
 language plpgsql as $make$
 declare
   computed constant text := case when instant <> '' then format(
@@ -855,6 +858,7 @@ begin
   if not found then
     return null;
   end if;
+  %s;
   my_shard := writer_shard();
   %s;
   if is_counting_paused() then
@@ -875,7 +879,7 @@ $body$, case when instant <> '' then format($$
     limit 1) as latest
   cross join site;
   $$, instant) else 'perform from changes limit 1;' end,
-  statements[1], (select string_agg(statement || ';', E'\n') from unnest(statements[2:]) as statement));
+  locks, statements[1], (select string_agg(statement || ';', E'\n') from unnest(statements[2:]) as statement));
   event text;
   tables text;
   changes text;
@@ -1018,6 +1022,7 @@ call count_changes('sessions', 'started_at', $$
     coalesce(counted_page(exit_page, site_page_query), '') as counted_exit_page,
     session_campaign(entry_page) as campaign, (vpn_suspected <> 0)::integer as is_vpn
   $$,
+  'null',
   build_upsert('minute_counts', 'minute, shard', 'open_sessions', $$
     select started_at / 60000 as minute, sum(sign) as open_sessions
     from changes
@@ -1187,6 +1192,14 @@ return $$
 -- Pages that are not sharded are locked first, in the order of their ids, to prevent deadlocks. The triggers of
 -- session_pages then update them in any order.
 call count_changes('events', 'occurred_at', 'viewed_page(event_type, page_url, site_page_query) as page',
+  -- The sessions are locked, as in an update of sessions, whose triggers also update session_facts.
+  $$
+  perform
+  from sessions
+  where session_id = any (array(select session_id from changes))
+  order by session_id
+  for no key update
+  $$,
   build_upsert('minute_counts', 'minute, shard', 'events', $$
     select occurred_at / 60000 as minute, sum(sign) as events
     from changes
@@ -1198,14 +1211,6 @@ call count_changes('events', 'occurred_at', 'viewed_page(event_type, page_url, s
     group by grouping sets ((day), ())
     having count(*) > 0
   $$),
-  -- The sessions are locked first, as in an update of sessions, whose triggers also update session_facts.
-  $$
-  perform
-  from sessions
-  where session_id = any (array(select session_id from changes))
-  order by session_id
-  for no key update
-  $$,
   build_upsert('identity_locks', 'identity_hash', 'writes', $$
     select distinct hashtextextended(session_id, 1) as identity_hash, 1 as writes
     from changes
@@ -1367,9 +1372,9 @@ return 'if ' || build_alone_condition(days_table, identity, columns)
   || ' then ' || build_visit_counts(build_visits_alone(dimensions))
   || '; else ' || build_visit_counts(build_visits(days_table, identity, columns, dimensions)) || '; end if';
 
-call count_changes('visitor_days', '', '', build_erasure_locks('visitor_id', 0), build_identity_counts(
+call count_changes('visitor_days', '', '', 'null', build_erasure_locks('visitor_id', 0), build_identity_counts(
   'visitor_days', 'visitor_id', 'visitor_id, country_code', $$(0, visitor_id, ''), (1, visitor_id, country_code)$$));
-call count_changes('fingerprint_days', '', '', build_erasure_locks('fingerprint', 6), build_identity_counts(
+call count_changes('fingerprint_days', '', '', 'null', build_erasure_locks('fingerprint', 6), build_identity_counts(
   'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
 
 -- These triggers are not needed, because an update changes no key of these tables.
@@ -1408,7 +1413,7 @@ return 'with ' || by_day || $$,
 
 -- When an erasure changes session_pages directly, the triggers of events have not locked the pages. Therefore the pages
 -- are locked here.
-call count_changes('session_pages', '', '', build_erasure_locks('session_id', 1) || $$;
+call count_changes('session_pages', '', '', 'null', build_erasure_locks('session_id', 1) || $$;
   if pg_trigger_depth() = 1 then
     perform
     from pages
@@ -1473,7 +1478,7 @@ create or replace trigger visitor_days_uncount after update on visitor_days
 referencing new table as added old table as removed
 for each statement when (pg_trigger_depth() = 0 and not is_counting_paused()) execute function visitor_days_uncount();
 
-call count_changes('archived_session_counts', '', '', 'null',
+call count_changes('archived_session_counts', '', '', 'null', 'null',
   build_upsert('day_counts', 'day, shard', 'sessions', $$
     select counter_days.day, sum(sign * sessions) as sessions
     from changes
@@ -1493,7 +1498,7 @@ drop trigger archived_session_counts_delete on archived_session_counts;
 
 -- triggers of leads
 
-call count_changes('leads', '', '',
+call count_changes('leads', '', '', 'null',
   build_upsert('status_counts', 'status, shard', 'leads', $$
     select status, sum(sign) as leads
     from changes
@@ -1660,8 +1665,9 @@ for each row when (new.status <> old.status) execute function leads_move();
 -- Updates `stage_since` of the leads whose status changes were inserted, updated or deleted. After a move of a lead,
 -- `stage_since` is already correct. The first statement locks the leads, so that the next statement sees all changes
 -- that were committed before.
-call count_changes('lead_status_changes', '', '', $$
-  perform from leads where lead_id in (select lead_id from changes) order by lead_id for no key update;
+call count_changes('lead_status_changes', '', '',
+  'perform from leads where lead_id in (select lead_id from changes) order by lead_id for no key update',
+  $$
   if exists (
     select
     from leads
@@ -1690,7 +1696,7 @@ end
 $$;
 create or replace trigger lead_changes_prune after insert on lead_changes
 for each row when (new.change_number % 10000 = 0) execute function lead_changes_prune();
-call count_changes('lead_submissions', '', '', $$
+call count_changes('lead_submissions', '', '', 'null', $$
   insert into counter_follow_up_counts as counter (lead_id, follow_ups_count)
   select lead_id, sum(sign)
   from (
