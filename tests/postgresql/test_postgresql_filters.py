@@ -1,0 +1,90 @@
+"""PostgreSQL: the indexes of statistics with filters, and wrong rows in the tables that these statistics read."""
+
+import psycopg
+import pytest
+from helpers import postgres
+
+from analytics_api.statistics.filtered_events import views_statement
+from analytics_api.statistics.matching import find_matching
+from analytics_api.values.calendar import DayRange
+
+DAY_MS = 86_400_000
+FIRST_DAY = 20_400
+FILL = f"""
+insert into sessions (session_id, visitor_id, started_at, country, referrer_domain)
+select 's' || n, 'v' || n % 3000, {FIRST_DAY * DAY_MS} + n * {DAY_MS // 50}::bigint, 'C' || n % 40, n % 40 || '.example'
+from generate_series(1, 6000) as n;
+insert into events (session_id, event_type, page_url, occurred_at)
+select session_id, case n when 1 then 'click' else 'page_view' end, '/' || n, started_at + n
+from sessions
+cross join generate_series(1, 5) as n
+"""
+
+
+@pytest.fixture(scope="module")
+def filled():
+    """Yield a database with 50 sessions on each of 120 days, each with 4 page views and a click."""
+    with postgres.new_database() as database:
+        database.bulk(lambda at: at.connection.execute(FILL.encode()))
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            connection.execute("vacuum analyze")
+        yield database
+
+
+def read_plan(database, sql, matching):
+    plan = database.rows(f"explain {sql}", **matching.parameters)
+    return "\n".join(row["QUERY PLAN"] for row in plan)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({"visitor": ["new"]}, "session_facts_by_day"),
+        ({"country": ["C1"]}, "session_facts_by_country"),
+        ({"source": ["1.example"]}, "session_facts_by_source"),
+        ({"event_type": ["click"]}, "rare_events_by_type"),
+    ],
+)
+def test_sessions_of_a_range_are_searched_in_an_index(filled, filters, index):
+    matching = find_matching(filled, DayRange(FIRST_DAY + 100, FIRST_DAY + 109), filters)
+
+    plan = read_plan(
+        filled, f"select from session_facts as s where {matching.in_range} and {matching.condition}", matching
+    )
+
+    assert f" {index} " in plan
+    assert "Seq Scan" not in plan
+
+
+def test_page_views_of_a_range_are_searched_in_an_index(filled):
+    matching = find_matching(filled, DayRange(FIRST_DAY + 100, FIRST_DAY + 109), {"visitor": ["new"]})
+
+    plan = read_plan(filled, views_statement(matching.condition, is_cut=False), matching)
+
+    assert " session_pages_by_day " in plan
+
+
+@pytest.mark.parametrize(
+    ("statement", "counter"),
+    [
+        ("update session_facts set is_new = 0", "session_facts"),
+        ("update session_facts set events_of_day = 7", "session_facts"),
+        ("update events_of_other_days set events = 7", "events_of_other_days"),
+        ("insert into events_of_other_days values ('none', 5, 1)", "events_of_other_days"),
+        ("delete from events_of_other_days", "events_of_other_days"),
+    ],
+)
+def test_wrong_row_of_facts_is_found_and_repaired(database, statement, counter):
+    started_at = FIRST_DAY * DAY_MS
+    database.write(
+        lambda at: at.insert("sessions", ("session_id", "visitor_id", "started_at"), [("a", "v", started_at)])
+    )
+    events = [("a", "click", started_at), ("a", "click", started_at + DAY_MS)]
+    database.write(lambda at: at.insert("events", ("session_id", "event_type", "occurred_at"), events))
+    database.write(lambda at: at.execute(statement))
+
+    differences = database.verify()
+    database.rebuild()
+
+    assert {difference.counter for difference in differences} == {counter}
+    assert database.verify() == []
