@@ -230,6 +230,34 @@ def test_erasure_in_a_new_connection_reduces_the_archive(database, connection):
     assert totals(connection)[:2] == (1, 1)
 
 
+def test_triggers_planned_for_empty_tables_search_sessions_by_id(database, connection):
+    """In a plan for an empty table, an index of days is as cheap as one of ids. Later, it has all sessions of a day."""
+    connection.execute("select pg_stat_reset()")
+    connection.execute("set random_page_cost = 1.1")  # as in the connections of the collector
+    for turn in "abcdefghijkl":
+        connection.execute(
+            "insert into events (session_id, event_type, page_url, occurred_at) "
+            "select %s || n, 'page_view', '/', %s from generate_series(1, 8) as n",
+            [turn, START],
+        )
+        connection.execute(
+            "insert into sessions (session_id, visitor_id, started_at) "
+            "select %s || n, n, %s from generate_series(1, 8) as n",
+            [turn, START],
+        )
+        connection.execute("update sessions set duration = 1 where session_id like %s", [turn + "%"])
+        connection.execute("update events set occurred_at = occurred_at + 1 where session_id like %s", [turn + "%"])
+    connection.execute("select pg_stat_force_next_flush()")
+
+    used = connection.execute(
+        "select indexrelname from pg_stat_user_indexes "
+        "where indexrelname ~ '_by_(day|country|source)$' and idx_scan > 0"
+    ).fetchall()
+
+    assert used == []
+    assert database.verify() == []
+
+
 def test_rows_of_a_statement_have_the_days_of_their_own_offsets(database, connection):
     """Clocks in Berlin were set forward on 2026-03-29. Midnight was at 23:00 UTC before, and at 22:00 UTC after."""
     change_settings(database, time_zone="Europe/Berlin")

@@ -1102,7 +1102,7 @@ call count_changes('sessions', 'started_at', $$
   taken as (
     delete from events_of_other_days as e
     using facts
-    where e.session_id = facts.session_id and e.day = facts.day
+    where e.session_id = facts.session_id and e.day is not distinct from facts.day  -- see build_session_events()
       and e.session_id = any (array(select session_id from facts))
     returning e.session_id, e.events)
   insert into session_facts
@@ -1163,7 +1163,8 @@ call count_changes('sessions', 'started_at', $$
 
 -- triggers of events
 
--- Returns a statement that counts the events of sessions by day.
+-- Returns a statement that counts the events of sessions by day. With `is not distinct from`, no index of days is used.
+-- In a plan that was cached while the table was empty, it would be as cheap as the index of session ids.
 create or replace function build_session_events() returns text
 stable
 return $$
@@ -1175,7 +1176,7 @@ return $$
   on_first_day as (
     update session_facts as facts set events_of_day = facts.events_of_day + counted.events
     from counted
-    where facts.session_id = counted.session_id and facts.day = counted.day
+    where facts.session_id = counted.session_id and facts.day is not distinct from counted.day
       and facts.session_id = any (array(select session_id from counted))
     returning facts.session_id, facts.day)
   insert into events_of_other_days as counter (session_id, day, events)
