@@ -840,7 +840,7 @@ return format(
 -- table. JIT compilation is disabled, because it takes seconds. PostgreSQL would use it for plans that need a
 -- sequential scan, because it assumes a very high cost for a scan that is disabled.
 create or replace procedure count_changes(
-  base_table text, instant text, more_columns text, locks text, variadic statements text[])
+  base_table text, statements text[], instant text default '', more_columns text default '', locks text default 'null')
 language plpgsql as $make$
 declare
   computed constant text := case when instant <> '' then format(
@@ -1015,14 +1015,14 @@ return format($$
   on conflict (session_id, day) do update set events = counter.events + excluded.events
   $$, sessions);
 
-call count_changes('sessions', 'started_at', $$
+call count_changes('sessions', instant => 'started_at', more_columns => $$
     country_code(country) as country_code, session_source(referrer_domain) as source,
     score_bucket(ended_at, engagement_score) as score_bucket,
     coalesce(counted_page(entry_page, site_page_query), '') as counted_entry_page,
     coalesce(counted_page(exit_page, site_page_query), '') as counted_exit_page,
     session_campaign(entry_page) as campaign, (vpn_suspected <> 0)::integer as is_vpn
   $$,
-  'null',
+  statements => array[
   build_upsert('minute_counts', 'minute, shard', 'open_sessions', $$
     select started_at / 60000 as minute, sum(sign) as open_sessions
     from changes
@@ -1159,7 +1159,7 @@ call count_changes('sessions', 'started_at', $$
       values (1, country_code), (2, source), (3, score_bucket), (4, counted_entry_page), (5, counted_exit_page),
         (8, campaign)) as keys (dimension, key)
     group by grouping sets ((dimension, key, day), (dimension, key))
-  $$));
+  $$)]);
 
 -- triggers of events
 
@@ -1192,15 +1192,17 @@ return $$
 
 -- Pages that are not sharded are locked first, in the order of their ids, to prevent deadlocks. The triggers of
 -- session_pages then update them in any order.
-call count_changes('events', 'occurred_at', 'viewed_page(event_type, page_url, site_page_query) as page',
+call count_changes('events',
+  instant => 'occurred_at', more_columns => 'viewed_page(event_type, page_url, site_page_query) as page',
   -- The sessions are locked, as in an update of sessions, whose triggers also update session_facts.
-  $$
+  locks => $$
   perform
   from sessions
   where session_id = any (array(select session_id from changes))
   order by session_id
   for no key update
   $$,
+  statements => array[
   build_upsert('minute_counts', 'minute, shard', 'events', $$
     select occurred_at / 60000 as minute, sum(sign) as events
     from changes
@@ -1257,7 +1259,7 @@ call count_changes('events', 'occurred_at', 'viewed_page(event_type, page_url, s
     delete from session_pages
     where views = 0 and session_id in (select session_id from changes where sign = -1);
   end if
-  $$);
+  $$]);
 
 -- triggers of visitor_days, fingerprint_days and session_pages
 
@@ -1373,10 +1375,10 @@ return 'if ' || build_alone_condition(days_table, identity, columns)
   || ' then ' || build_visit_counts(build_visits_alone(dimensions))
   || '; else ' || build_visit_counts(build_visits(days_table, identity, columns, dimensions)) || '; end if';
 
-call count_changes('visitor_days', '', '', 'null', build_erasure_locks('visitor_id', 0), build_identity_counts(
-  'visitor_days', 'visitor_id', 'visitor_id, country_code', $$(0, visitor_id, ''), (1, visitor_id, country_code)$$));
-call count_changes('fingerprint_days', '', '', 'null', build_erasure_locks('fingerprint', 6), build_identity_counts(
-  'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
+call count_changes('visitor_days', array[build_erasure_locks('visitor_id', 0), build_identity_counts(
+  'visitor_days', 'visitor_id', 'visitor_id, country_code', $$(0, visitor_id, ''), (1, visitor_id, country_code)$$)]);
+call count_changes('fingerprint_days', array[build_erasure_locks('fingerprint', 6), build_identity_counts(
+  'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$)]);
 
 -- These triggers are not needed, because an update changes no key of these tables.
 drop trigger visitor_days_update on visitor_days;
@@ -1414,7 +1416,7 @@ return 'with ' || by_day || $$,
 
 -- When an erasure changes session_pages directly, the triggers of events have not locked the pages. Therefore the pages
 -- are locked here.
-call count_changes('session_pages', '', '', 'null', build_erasure_locks('session_id', 1) || $$;
+call count_changes('session_pages', array[build_erasure_locks('session_id', 1) || $$;
   if pg_trigger_depth() = 1 then
     perform
     from pages
@@ -1446,7 +1448,7 @@ call count_changes('session_pages', '', '', 'null', build_erasure_locks('session
       union all
       select key, day, 0, visitors, case when previous_day is null then visitors else 0 end
       from visits) as counts
-    group by page_id, day)$$) || '; end if');
+    group by page_id, day)$$) || '; end if']);
 
 -- Subtracts the purged sessions of an erased person from the archive. The first of the person's remaining sessions then
 -- counts as the session of a new visitor. Only an erasure and a purge update visitor_days directly, and a purge pauses
@@ -1479,7 +1481,7 @@ create or replace trigger visitor_days_uncount after update on visitor_days
 referencing new table as added old table as removed
 for each statement when (pg_trigger_depth() = 0 and not is_counting_paused()) execute function visitor_days_uncount();
 
-call count_changes('archived_session_counts', '', '', 'null', 'null',
+call count_changes('archived_session_counts', array['null',
   build_upsert('day_counts', 'day, shard', 'sessions', $$
     select counter_days.day, sum(sign * sessions) as sessions
     from changes
@@ -1493,13 +1495,13 @@ call count_changes('archived_session_counts', '', '', 'null', 'null',
     cross join lateral (values (-1), (changes.day)) as counter_days (day)
     where dimension <> 0
     group by dimension, counter_days.day, key
-  $$));
+  $$)]);
 drop trigger archived_session_counts_insert on archived_session_counts;
 drop trigger archived_session_counts_delete on archived_session_counts;
 
 -- triggers of leads
 
-call count_changes('leads', '', '', 'null',
+call count_changes('leads', array[
   build_upsert('status_counts', 'status, shard', 'leads', $$
     select status, sum(sign) as leads
     from changes
@@ -1556,7 +1558,7 @@ call count_changes('leads', '', '', 'null',
     group by lead_id, status
     having sum(sign) <> 0) as changed
   order by lead_id
-  $$);
+  $$]);
 
 do $make$
 begin
@@ -1666,9 +1668,9 @@ for each row when (new.status <> old.status) execute function leads_move();
 -- Updates `stage_since` of the leads whose status changes were inserted, updated or deleted. After a move of a lead,
 -- `stage_since` is already correct. The first statement locks the leads, so that the next statement sees all changes
 -- that were committed before.
-call count_changes('lead_status_changes', '', '',
-  'perform from leads where lead_id in (select lead_id from changes) order by lead_id for no key update',
-  $$
+call count_changes('lead_status_changes',
+  locks => 'perform from leads where lead_id in (select lead_id from changes) order by lead_id for no key update',
+  statements => array[$$
   if exists (
     select
     from leads
@@ -1678,7 +1680,7 @@ call count_changes('lead_status_changes', '', '',
     update leads set stage_since = stage_since(lead_id, status, enquiry_datetime)
     where lead_id in (select lead_id from changes);
   end if
-$$);
+  $$]);
 
 -- Deletes all rows except the latest 10,000, unless another transaction is deleting rows.
 create or replace function lead_changes_prune() returns trigger
@@ -1697,7 +1699,7 @@ end
 $$;
 create or replace trigger lead_changes_prune after insert on lead_changes
 for each row when (new.change_number % 10000 = 0) execute function lead_changes_prune();
-call count_changes('lead_submissions', '', '', 'null', $$
+call count_changes('lead_submissions', array[$$
   insert into counter_follow_up_counts as counter (lead_id, follow_ups_count)
   select lead_id, sum(sign)
   from (
@@ -1720,7 +1722,7 @@ call count_changes('lead_submissions', '', '', 'null', $$
       and (leads.follow_ups_count, leads.last_follow_up_at)
         is distinct from (counter.follow_ups_count, counter.last_follow_up_at);
   end if
-$$);
+  $$]);
 
 -- Before `truncate` of a base table, all its rows are deleted, so that triggers subtract them from the counters.
 -- Archived rows remain counted.
