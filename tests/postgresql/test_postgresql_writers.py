@@ -3,7 +3,7 @@
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 
 import psycopg
@@ -137,6 +137,20 @@ def test_trackers_with_unsharded_pages_do_not_deadlock(database):
     assert database.verify() == []
 
 
+@contextmanager
+def blocked(database, write):
+    """Call `write` in a thread. Run the block while the thread waits for a lock that the block releases."""
+    name = database.url.rpartition("/")[2]
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(write)
+        postgres.primary().wait_for(
+            "select count(*) > 0 from pg_locks join pg_stat_activity using (pid) "
+            f"where not granted and datname = '{name}'"
+        )
+        yield
+        writing.result()
+
+
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_writers_of_two_days_of_one_visitor_see_each_other(database, isolation):
     """The second transaction begins, and at repeatable read takes its snapshot, before the first one commits."""
@@ -153,11 +167,8 @@ def test_writers_of_two_days_of_one_visitor_see_each_other(database, isolation):
                 second.execute(INSERT_VIEW, ["s", "/", START + DAY])
                 second.commit()
 
-        thread = threading.Thread(target=write_second)
-        thread.start()
-        wait_until_one_waits(database)
-        first.commit()
-        thread.join()
+        with blocked(database, write_second):
+            first.commit()
 
     assert database.verify() == []
     assert database.rows("select sum(sessions)::integer as returns from session_returns where dimension = 0") == [
@@ -181,11 +192,8 @@ def test_session_and_event_written_at_once_are_counted_together(database, is_ses
             second.execute(*(click if is_session_first else session))
             second.commit()
 
-        thread = threading.Thread(target=write_second)
-        thread.start()
-        wait_until_one_waits(database)
-        first.commit()
-        thread.join()
+        with blocked(database, write_second):
+            first.commit()
 
     assert database.verify() == []
     assert database.rows("select events_of_day from session_facts") == [{"events_of_day": 1}]
@@ -205,12 +213,9 @@ def test_event_and_heartbeats_of_its_session_do_not_deadlock(database):
             second.execute(update)
             second.commit()
 
-        with ThreadPoolExecutor(1) as thread:
-            second_write = thread.submit(write_second)
-            wait_until_one_waits(database)
+        with blocked(database, write_second):
             first.execute(update)
             first.commit()
-            second_write.result()
 
     assert database.verify() == []
     assert database.rows("select duration, events_of_day from session_facts") == [{"duration": 2, "events_of_day": 1}]
@@ -237,14 +242,6 @@ def test_more_writers_of_one_session_than_shards_do_not_deadlock(database):
     assert database.rows("select duration, events_of_day from session_facts") == [
         {"duration": 160, "events_of_day": 160}
     ]
-
-
-def wait_until_one_waits(database):
-    cluster = postgres.primary()
-    name = database.url.rpartition("/")[2]
-    cluster.wait_for(
-        f"select count(*) > 0 from pg_locks join pg_stat_activity using (pid) where not granted and datname = '{name}'"
-    )
 
 
 def test_more_writers_than_shards_wait_and_do_not_deadlock(database):
