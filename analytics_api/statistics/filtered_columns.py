@@ -23,10 +23,10 @@ from .filtered_events import (
     ALL_VIEWS_OF_DAYS,
     CODE,
     CODES_OF_SESSION,
+    OWN_VIEWS,
     SORTED_OWN_VIEWS,
     VIEW_FACTOR,
     other_views_statement,
-    own_views,
 )
 from .matching import Matching
 
@@ -315,7 +315,7 @@ def most_match(db: Database, matching: Matching) -> bool:
 def _add_own_views(db: Database, matching: Matching, views: Views, condition: str, *, by_day: bool) -> None:
     codes = f"cast(json_group_array({CODE}) as blob)"
     if by_day:
-        own = f"select s.day, {codes}{own_views(condition)}\ngroup by s.day"
+        own = f"select s.day, {codes}{OWN_VIEWS.format(condition=condition)}\ngroup by s.day"
     else:
         own = f"select null, {codes}{SORTED_OWN_VIEWS.format(condition=condition)}"
     for day, array in db.tuples(own, **matching.parameters):

@@ -47,7 +47,8 @@ OTHER_EVENTS_OF_CUT_DAY: Final = f"""
   where occurred_at >= :cut_begins_at and occurred_at < :ends_at and session_id in ({SESSIONS_OF_CUT_DAY})"""
 
 # A session is counted once for each page: on the day on which the session began if it viewed the page on that day,
-# otherwise on the first day with a view. Purged views do not count.
+# otherwise on the first day with a view. Purged views do not count. These are the FROM and WHERE clauses for the page
+# views `p` that are on the day on which their session `s` began.
 OWN_VIEWS: Final = """
 from session_facts as s
 cross join session_pages as p
@@ -197,15 +198,10 @@ def other_events_statement(condition: str, *, is_cut: bool) -> str:
     return OTHER_EVENTS.format(condition=condition, cut_day=cut_day)
 
 
-def own_views(condition: str) -> str:
-    """Return the FROM and WHERE clauses for the page views `p` that are on the day on which their session `s` began."""
-    return OWN_VIEWS.format(condition=condition)
-
-
 def other_views_statement(condition: str, *, is_cut: bool) -> str:
-    """Return a query for the views and sessions of each page and day, without the page views of own_views().
+    """Return a query for the views and sessions of each page and day, without the page views of OWN_VIEWS.
 
-    A session that own_views() has already counted for a page is not counted again.
+    A session that is counted for a page in OWN_VIEWS is not counted again.
     """
     cut_day = VIEWS_OF_CUT_DAY.format(condition=condition) if is_cut else ""
     return OTHER_VIEWS.format(condition=condition, cut_day=cut_day)

@@ -1069,7 +1069,7 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     delete from fingerprint_days
     where sessions = 0 and fingerprint = any (array(select fingerprint from changes where sign = -1));
   $$ || build_facts_deletion(build_moved('< 0')) || $$;
-    update session_facts as facts set is_new = 1
+    update session_facts set is_new = 1
     where is_new = 0 and session_id = any (array(
       select first.session_id
       from ($$ || build_moved('< 0') || $$) as moved
