@@ -39,6 +39,16 @@ def totals(connection):
     ).fetchone()
 
 
+def explain_statements(connection):
+    """Return a list to which the plan of each later statement of the connection and its triggers is added."""
+    plans = []
+    connection.add_notice_handler(lambda notice: plans.append(json.loads(notice.message_primary.partition("plan:")[2])))
+    connection.execute("load 'auto_explain'")
+    for setting in ("level = notice", "nested_statements = on", "analyze = on", "format = json", "min_duration = 0"):
+        connection.execute(f"set auto_explain.log_{setting}")
+    return plans
+
+
 def discarded_rows(plan):
     """Yield the number of rows that each join of an executed plan read and discarded."""
     yield plan["Actual Loops"] * plan.get("Rows Removed by Join Filter", 0)
@@ -163,17 +173,35 @@ def test_large_deletes_are_linear_with_earlier_statistics(database, connection):
     connection.execute(insert, [START, 100])
     connection.execute("analyze")  # each visitor has a session, so the planner expects one visitor without sessions
     connection.execute(insert, [START, 900])
-    plans = []
-    connection.add_notice_handler(lambda notice: plans.append(json.loads(notice.message_primary.partition("plan:")[2])))
-    connection.execute("load 'auto_explain'")
-    for setting in ("level = notice", "nested_statements = on", "analyze = on", "format = json", "min_duration = 0"):
-        connection.execute(f"set auto_explain.log_{setting}")
+    plans = explain_statements(connection)
 
     connection.execute("delete from sessions where visitor_id < '2'")  # PostgreSQL caches the plans of this delete
     connection.execute("delete from sessions")
 
     assert any("delete from visitor_days" in plan["Query Text"] for plan in plans)
     assert sum(sum(discarded_rows(plan["Plan"])) for plan in plans) < 50 * 1_000
+
+
+def test_large_writes_are_linear_with_plans_of_small_ones(database, connection):
+    """Write a session and its click, then 1,000. A plan that compares each with each would discard a million pairs."""
+
+    def write(first, last):
+        numbers = f"from generate_series({first}, {last}) as n"
+        click = f"insert into events (session_id, event_type, occurred_at) select n, 'click', {START} {numbers}"
+        connection.execute(click)
+        connection.execute(f"insert into sessions (session_id, visitor_id, started_at) select n, n, {START} {numbers}")
+        connection.execute(click)
+        connection.execute("update sessions set duration = coalesce(duration, 0) + 1")
+        connection.execute("update sessions set country = concat(country, 'A')")
+        connection.execute("update events set event_type = 'download'")
+
+    write(0, 0)
+    plans = explain_statements(connection)
+    write(1, 1000)
+
+    assert any("session_facts" in plan["Query Text"] for plan in plans)
+    assert sum(sum(discarded_rows(plan["Plan"])) for plan in plans) < 50 * 1_000
+    assert database.verify() == []
 
 
 def test_attribution_is_linear_with_statistics_of_empty_tables(database, connection):

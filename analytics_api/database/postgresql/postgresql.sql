@@ -466,24 +466,25 @@ from events;
 -- tables for statistics with filters, as in schema.sql
 
 -- The columns by which sessions are filtered are first, because PostgreSQL reads a column faster if few columns are
--- before it.
+-- before it. The default values are for updates by `insert … on conflict do update`. If these were written as `update …
+-- from changes`, a plan that was cached for few changes would compare each change with each row.
 create table session_facts (
-  day              integer not null,
-  is_new           integer not null,
-  is_vpn           integer not null,
-  started_at       bigint not null,
-  country_code     text collate "C" not null,
-  score_bucket     text collate "C" not null,
-  source           text collate "C" not null,
-  entry_page       text collate "C" not null,
-  exit_page        text collate "C" not null,
+  day              integer not null default 0,
+  is_new           integer not null default 0,
+  is_vpn           integer not null default 0,
+  started_at       bigint not null default 0,
+  country_code     text collate "C" not null default '',
+  score_bucket     text collate "C" not null default '',
+  source           text collate "C" not null default '',
+  entry_page       text collate "C" not null default '',
+  exit_page        text collate "C" not null default '',
   session_id       text collate "C" primary key,
-  visitor_id       text collate "C" not null,
-  campaign         text collate "C" not null,
+  visitor_id       text collate "C" not null default '',
+  campaign         text collate "C" not null default '',
   fingerprint      text collate "C",
   duration         bigint,
   engagement_score bigint,
-  events_of_day    bigint not null
+  events_of_day    bigint not null default 0
 ) with (fillfactor = 80);
 create index session_facts_by_day on session_facts (day);
 create index session_facts_by_country on session_facts (day, country_code);
@@ -1084,31 +1085,29 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
         from visitor_days
         where visitor_days.visitor_id = moved.visitor_id and archived <> 0)));
   end if;
-  with moved as materialized ($$ || build_moved('> 0') || $$),
-  facts as materialized (
-    select day, case
-        when exists (
-            select
-            from sessions as earlier
-            where earlier.visitor_id = changes.visitor_id
-              and (earlier.started_at, earlier.session_id) < (changes.started_at, changes.session_id))
-          or exists (select from visitor_days as d where d.visitor_id = changes.visitor_id and d.archived <> 0) then 0
-        else 1
-      end as is_new,
-      is_vpn, started_at, country_code, score_bucket, source, counted_entry_page, counted_exit_page, session_id,
-      visitor_id, campaign, fingerprint, duration, engagement_score
-    from changes
-    where sign = 1 and session_id in (select session_id from moved)),
-  taken as (
-    delete from events_of_other_days as e
-    using facts
-    where e.session_id = facts.session_id and e.day is not distinct from facts.day  -- see build_session_events()
-      and e.session_id = any (array(select session_id from facts))
-    returning e.session_id, e.events)
+  with moved as materialized ($$ || build_moved('> 0') || $$)
   insert into session_facts
-  select facts.*, coalesce(events, 0)
-  from facts
-  left join taken using (session_id);
+  select day,
+    case
+      when exists (
+          select
+          from sessions as earlier
+          where earlier.visitor_id = changes.visitor_id
+            and (earlier.started_at, earlier.session_id) < (changes.started_at, changes.session_id))
+        or exists (select from visitor_days as d where d.visitor_id = changes.visitor_id and d.archived <> 0) then 0
+      else 1
+    end,
+    is_vpn, started_at, country_code, score_bucket, source, counted_entry_page, counted_exit_page, session_id,
+    visitor_id, campaign, fingerprint, duration, engagement_score,
+    coalesce((
+      select events
+      from events_of_other_days as e
+      where e.session_id = changes.session_id and changes.day is not distinct from e.day), 0)
+  from changes
+  where sign = 1 and (session_id in (select session_id from moved)) is true;  -- `is true` prevents a join
+  delete from events_of_other_days as e
+  where session_id = any (array(select session_id from changes where sign = 1))
+    and day = (select day from session_facts where session_facts.session_id = e.session_id);
   update session_facts set is_new = 0
   where is_new = 1 and session_id = any (array(
     select next.session_id
@@ -1125,14 +1124,16 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   $$
   if tg_op = 'UPDATE' then
     -- Most updates by trackers change only these columns.
-    update session_facts as facts set
-      duration = s.duration, engagement_score = s.engagement_score, score_bucket = s.score_bucket,
-      exit_page = s.counted_exit_page, is_vpn = s.is_vpn
-    from (select * from changes) as s
-    where facts.session_id = s.session_id and sign = 1
-      and facts.session_id = any (array(select session_id from changes))
-      and (facts.duration, facts.engagement_score, facts.score_bucket, facts.exit_page, facts.is_vpn)
-        is distinct from (s.duration, s.engagement_score, s.score_bucket, s.counted_exit_page, s.is_vpn);
+    insert into session_facts as facts (session_id, duration, engagement_score, score_bucket, exit_page, is_vpn)
+    select session_id, duration, engagement_score, score_bucket, counted_exit_page, is_vpn
+    from changes
+    where sign = 1
+    on conflict (session_id) do update set
+        duration = excluded.duration, engagement_score = excluded.engagement_score,
+        score_bucket = excluded.score_bucket, exit_page = excluded.exit_page, is_vpn = excluded.is_vpn
+      where (facts.duration, facts.engagement_score, facts.score_bucket, facts.exit_page, facts.is_vpn)
+        is distinct from
+          (excluded.duration, excluded.engagement_score, excluded.score_bucket, excluded.exit_page, excluded.is_vpn);
   end if
   $$,
   build_upsert(
@@ -1163,26 +1164,30 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
 
 -- triggers of events
 
--- Returns a statement that counts the events of sessions by day. With `is not distinct from`, no index of days is used.
--- In a plan that was cached while the table was empty, it would be as cheap as the index of session ids.
+-- Returns a statement that counts the events of sessions by day. The subquery finds the session by its id only.
+-- In a plan that was cached while the table was empty, an index of days would be as cheap.
 create or replace function build_session_events() returns text
 stable
 return $$
   with counted as materialized (
-    select session_id, day, sum(sign) as events
-    from changes
+    select session_id, day, sum(sign) as events,
+      day is not distinct from (
+        select day
+        from session_facts
+        where session_facts.session_id = counts.session_id) as is_first_day
+    from (select * from changes) as counts
     group by session_id, day
     having sum(sign) <> 0),
   on_first_day as (
-    update session_facts as facts set events_of_day = facts.events_of_day + counted.events
+    insert into session_facts as facts (session_id, events_of_day)
+    select session_id, events
     from counted
-    where facts.session_id = counted.session_id and facts.day is not distinct from counted.day
-      and facts.session_id = any (array(select session_id from counted))
-    returning facts.session_id, facts.day)
+    where is_first_day
+    on conflict (session_id) do update set events_of_day = facts.events_of_day + excluded.events_of_day)
   insert into events_of_other_days as counter (session_id, day, events)
   select session_id, day, events
   from counted
-  where (session_id, day) not in (select session_id, day from on_first_day)
+  where not is_first_day
   order by session_id, day
   on conflict (session_id, day) do update set events = counter.events + excluded.events;
   if tg_op <> 'INSERT' then
