@@ -907,17 +907,19 @@ $make$;
 
 -- Each lead with its visitor, and with the session that has its session_id, if that session exists.
 create view leads_with_visitors as
-select l.lead_id, l.status, l.session_id, n.session_id as named_session_id,
+select l.lead_id, l.status, l.session_id, n.session_id as named_session_id, page_query,
   enquiry_instant(l.enquiry_datetime) as enquired_at,
   coalesce(
     nullif(l.visitor_id, ''), nullif(n.visitor_id, ''),
     case when a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end) as visitor_id
 from leads as l
+cross join site
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
--- The sessions are found by lateral joins with a limit, so that they are searched in indexes. A subquery in a join
--- condition could be evaluated for each pair of a lead and a session, if the planner expects few rows.
+-- The sessions of a visitor are found by lateral joins. A subquery in a join condition could be evaluated for each pair
+-- of a lead and a session, if the planner expects few rows. If the values were read from counted_sessions, inserting the
+-- session of a visitor with leads would take twice the time.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
   coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,
@@ -938,8 +940,10 @@ select l.lead_id, l.status, l.enquired_at, l.visitor_id,
     + case when k.lead_id is not null then 2 else 0 end as archived
 from leads_with_visitors as l
 left join lateral (
-  select session_id, visitor_id, started_at, country_code, source, entry_page, campaign
-  from counted_sessions
+  select session_id, visitor_id, started_at, country_code(country) as country_code,
+    session_source(referrer_domain) as source, coalesce(counted_page(entry_page, page_query), '') as entry_page,
+    session_campaign(entry_page) as campaign
+  from sessions
   where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
   order by started_at, session_id
   limit 1) as fs on true
@@ -950,10 +954,11 @@ left join lateral (
   order by started_at desc, session_id desc
   limit 1) as latest on l.named_session_id is null
 left join lateral (
-  select session_id, visitor_id, started_at, country_code, source, entry_page, campaign
-  from counted_sessions
-  where session_id = coalesce(l.named_session_id, latest.session_id)
-  limit 1) as ls on true
+  select session_id, visitor_id, started_at, country_code(country) as country_code,
+    session_source(referrer_domain) as source, coalesce(counted_page(entry_page, page_query), '') as entry_page,
+    session_campaign(entry_page) as campaign
+  from sessions
+  where session_id = coalesce(l.named_session_id, latest.session_id)) as ls on true
 left join lead_attributions as f on f.lead_id = l.lead_id
   and f.archived in (1, 3)
   and f.first_visitor_id = l.visitor_id
