@@ -204,6 +204,24 @@ def test_large_writes_are_linear_with_plans_of_small_ones(database, connection):
     assert database.verify() == []
 
 
+def test_sessions_of_a_visitor_are_searched_in_their_order(database, connection):
+    """Write 500 of the 1,000 sessions of a visitor. A search of all in each of them would read a million rows."""
+    connection.execute(
+        "insert into sessions (session_id, visitor_id, started_at) "
+        "select n, 'ann', %s::bigint + n from generate_series(1, 1000) as n",
+        [START],
+    )
+    with connection.transaction():
+        connection.execute("update sessions set started_at = started_at - 1 where session_id like '%1'")
+        connection.execute("delete from sessions where session_id < '5'")
+        [rows_read] = connection.execute(
+            "select sum(seq_tup_read + idx_tup_fetch) from pg_stat_xact_user_tables where relname = 'sessions'"
+        ).fetchone()
+
+    assert rows_read < 50 * 1_000
+    assert database.verify() == []
+
+
 def test_attribution_is_linear_with_statistics_of_empty_tables(database, connection):
     """Insert 101 leads beside 1,001 sessions.
 

@@ -42,7 +42,7 @@ create table if not exists sessions (
 );
 create index if not exists sessions_by_time on sessions (started_at);
 create index if not exists open_sessions on sessions (started_at) where ended_at is null;
-create index if not exists sessions_by_visitor on sessions (visitor_id, started_at);
+create index if not exists sessions_by_visitor on sessions (visitor_id, started_at, session_id);
 
 -- An event may be written before its session.
 create table if not exists events (
@@ -1078,7 +1078,7 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     update session_facts set is_new = 1
     where is_new = 0 and session_id = any (array(
       select first.session_id
-      from ($$ || build_moved('< 0') || $$) as moved
+      from (select distinct visitor_id from ($$ || build_moved('< 0') || $$) as deleted) as moved
       cross join lateral (
         select session_id
         from sessions
