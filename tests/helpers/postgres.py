@@ -150,6 +150,11 @@ class Cluster:
         self.process.wait()
 
     def remove(self):
+        if self.process and self.process.poll() is None:
+            # The server then removes its System V shared memory. A machine has a limited number of these segments.
+            self.process.send_signal(signal.SIGQUIT)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
