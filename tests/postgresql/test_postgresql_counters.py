@@ -56,6 +56,14 @@ def discarded_rows(plan):
         yield from discarded_rows(part)
 
 
+def used_indexes(plan):
+    """Yield the names of the indexes that an executed plan searched."""
+    if plan["Actual Loops"] and "Index Name" in plan:
+        yield plan["Index Name"]
+    for part in plan.get("Plans", ()):
+        yield from used_indexes(part)
+
+
 def test_frequent_and_long_keys_are_counted(database, connection):
     for _ in range(3):
         for page in ("/a", "/b", LONG):
@@ -278,8 +286,8 @@ def test_erasure_in_a_new_connection_reduces_the_archive(database, connection):
 
 def test_triggers_planned_for_empty_tables_search_sessions_by_id(database, connection):
     """In a plan for an empty table, an index of days is as cheap as one of ids. Later, it has all sessions of a day."""
-    connection.execute("select pg_stat_reset()")
     connection.execute("set random_page_cost = 1.1")  # as in the connections of the collector
+    plans = explain_statements(connection)
     for turn in "abcdefghijkl":
         connection.execute(
             "insert into events (session_id, event_type, page_url, occurred_at) "
@@ -293,14 +301,10 @@ def test_triggers_planned_for_empty_tables_search_sessions_by_id(database, conne
         )
         connection.execute("update sessions set duration = 1 where session_id like %s", [turn + "%"])
         connection.execute("update events set occurred_at = occurred_at + 1 where session_id like %s", [turn + "%"])
-    connection.execute("select pg_stat_force_next_flush()")
 
-    used = connection.execute(
-        "select indexrelname from pg_stat_user_indexes "
-        "where indexrelname ~ '_by_(day|country|source)$' and idx_scan > 0"
-    ).fetchall()
-
-    assert used == []
+    used = {index for plan in plans for index in used_indexes(plan["Plan"])}
+    assert "session_facts_pkey" in used
+    assert [index for index in used if index.endswith(("_by_day", "_by_country", "_by_source"))] == []
     assert database.verify() == []
 
 
