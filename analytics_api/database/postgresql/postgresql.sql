@@ -828,6 +828,18 @@ return format(
   case when counter in ('key_counts', 'facet_counts') then replace(keys, 'key', 'index_key(key)') else keys end,
   regexp_replace(counts, '\w+', '\& = counter.\& + excluded.\&', 'g'));
 
+-- Returns a statement that locks identities. `source` is a query with a column for each kind of identity. `identities`
+-- has the name of each column and the seed of its hash: 0 for visitors, 1 for sessions, and 6 for fingerprints.
+create or replace function build_identity_locks(identities text, source text) returns text
+stable
+return build_upsert('identity_locks', 'identity_hash', 'writes', format($$
+    select distinct hashtextextended(identity, seed) as identity_hash, 1 as writes
+    from %s
+    cross join lateral (values %s) as identities (identity, seed)
+    where identity is not null
+    order by identity_hash
+  $$, source, identities));
+
 -- Creates three triggers of a table, with their functions: <table>_insert, <table>_delete and <table>_update. They run
 -- `statements`. The statements read `changes`, which has the new rows with `sign` 1 and the old rows with `sign` -1.
 -- The first of the statements also runs while counting is paused. If `instant` is the name of a column, `changes` also
@@ -918,7 +930,7 @@ left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
 -- The sessions of a visitor are found by lateral joins. A subquery in a join condition could be evaluated for each pair
--- of a lead and a session, if the planner expects few rows. If the values were read from counted_sessions, inserting the
+-- of a lead and a session, if the planner expects few rows. If the values were read from counted_sessions, inserting a
 -- session of a visitor with leads would take twice the time.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
@@ -1012,14 +1024,12 @@ return format($$
   with deleted as (
     delete from session_facts
     where session_id = any (array(select session_id from (%s) as moved))
-    returning session_id, day, events_of_day)
-  insert into events_of_other_days as counter (session_id, day, events)
-  select session_id, day, events_of_day
-  from deleted
-  where events_of_day <> 0
-  order by session_id
-  on conflict (session_id, day) do update set events = counter.events + excluded.events
-  $$, sessions);
+    returning session_id, day, events_of_day as events)
+  $$, sessions) || build_upsert('events_of_other_days', 'session_id, day', 'events', $$
+    select session_id, day, events
+    from deleted
+    order by session_id
+  $$);
 
 call count_changes('sessions', instant => 'started_at', more_columns => $$
     country_code(country) as country_code, session_source(referrer_domain) as source,
@@ -1035,15 +1045,8 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     where ended_at is null
     group by minute
   $$) || '; if is_counting_paused() then ' || build_facts_deletion('select session_id from changes') || '; end if',
-  build_upsert('identity_locks', 'identity_hash', 'writes', $$
-    select distinct identity_hash, 1 as writes
-    from ($$ || build_moved('<> 0') || $$) as moved
-    cross join lateral (
-      values (hashtextextended(visitor_id, 0)), (hashtextextended(session_id, 1)),
-        (hashtextextended(fingerprint, 6))) as identities (identity_hash)
-    where identity_hash is not null
-    order by identity_hash
-  $$),
+  build_identity_locks(
+    '(visitor_id, 0), (session_id, 1), (fingerprint, 6)', '(' || build_moved('<> 0') || ') as moved'),
   'if found then ' || build_upsert('visitor_days', 'visitor_id, day, country_code', 'sessions', $$
     select visitor_id, day, country_code, sum(sign) as sessions
     from changes
@@ -1189,12 +1192,12 @@ return $$
     from counted
     where is_first_day
     on conflict (session_id) do update set events_of_day = facts.events_of_day + excluded.events_of_day)
-  insert into events_of_other_days as counter (session_id, day, events)
-  select session_id, day, events
-  from counted
-  where not is_first_day
-  order by session_id, day
-  on conflict (session_id, day) do update set events = counter.events + excluded.events;
+  $$ || build_upsert('events_of_other_days', 'session_id, day', 'events', $$
+    select session_id, day, events
+    from counted
+    where not is_first_day
+    order by session_id, day
+  $$) || $$;
   if tg_op <> 'INSERT' then
     delete from events_of_other_days
     where events = 0 and session_id = any (array(select session_id from changes where sign = -1));
@@ -1224,11 +1227,7 @@ call count_changes('events',
     group by grouping sets ((day), ())
     having count(*) > 0
   $$),
-  build_upsert('identity_locks', 'identity_hash', 'writes', $$
-    select distinct hashtextextended(session_id, 1) as identity_hash, 1 as writes
-    from changes
-    order by identity_hash
-  $$),
+  build_identity_locks('(session_id, 1)', 'changes'),
   build_session_events(),
   $$if not exists (select from changes where event_type = 'page_view') then return null; end if$$,
   $$
@@ -1348,9 +1347,8 @@ return format($$
 -- triggers of sessions or events have locked them already.
 create or replace function build_erasure_locks(identity text, seed integer) returns text
 stable
-return 'if pg_trigger_depth() = 1 then ' || build_upsert('identity_locks', 'identity_hash', 'writes', format(
-  'select distinct hashtextextended(%s, %s) as identity_hash, 1 as writes from changes order by identity_hash',
-  identity, seed)) || '; end if';
+return 'if pg_trigger_depth() = 1 then '
+  || build_identity_locks(format('(%s, %s)', identity, seed), 'changes') || '; end if';
 
 -- Returns a statement that counts the visits of visitors or fingerprints. `visits` is the result of `build_visits` or
 -- `build_visits_alone`.
@@ -1527,19 +1525,12 @@ call count_changes('leads', array[
     group by field, key
     order by field, key
   $$),
-  build_upsert('identity_locks', 'identity_hash', 'writes', $$
-    select distinct identity_hash, 1 as writes
-    from (
-      select changes.lead_id, changes.visitor_id, changes.session_id, sessions.visitor_id as visitor_of_session
-      from changes
-      left join sessions using (session_id)
-      group by changes.lead_id, changes.visitor_id, changes.session_id, enquiry_datetime, visitor_of_session
-      having sum(sign) <> 0) as moved
-    cross join lateral (
-      values (hashtextextended(visitor_id, 0)), (hashtextextended(visitor_of_session, 0)),
-        (hashtextextended(session_id, 1))) as identities (identity_hash)
-    where identity_hash is not null
-    order by identity_hash
+  build_identity_locks('(visitor_id, 0), (visitor_of_session, 0), (session_id, 1)', $$
+    (select changes.lead_id, changes.visitor_id, changes.session_id, sessions.visitor_id as visitor_of_session
+    from changes
+    left join sessions using (session_id)
+    group by changes.lead_id, changes.visitor_id, changes.session_id, enquiry_datetime, visitor_of_session
+    having sum(sign) <> 0) as moved
   $$),
   build_attribution($$
     select lead_id
