@@ -230,6 +230,22 @@ def test_sessions_of_a_visitor_are_searched_in_their_order(database, connection)
     assert database.verify() == []
 
 
+def test_new_visitors_are_searched_by_id_with_earlier_statistics(database, connection):
+    """Insert 1,000 sessions. A plan that searches earlier sessions by time would read half a million rows."""
+    insert = "insert into sessions (session_id, visitor_id, started_at) select %s || n, %s || n %% %s, %s"
+    numbers = "from generate_series(1, 1000) as n"
+    connection.execute(f"{insert} {numbers}", ["a", "a", 8, START])
+    connection.execute("analyze")  # a visitor has 125 sessions
+    with connection.transaction():
+        connection.execute(f"{insert} {numbers}", ["b", "b", 1000, START + 1])
+        [rows_read] = connection.execute(
+            "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'sessions'"
+        ).fetchone()
+
+    assert rows_read < 50 * 1_000
+    assert database.verify() == []
+
+
 def test_attribution_is_linear_with_statistics_of_empty_tables(database, connection):
     """Insert 101 leads beside 1,001 sessions.
 

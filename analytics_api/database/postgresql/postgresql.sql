@@ -1097,11 +1097,12 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   insert into session_facts
   select day,
     case
-      when exists (
-          select
-          from sessions as earlier
-          where earlier.visitor_id = changes.visitor_id
-            and (earlier.started_at, earlier.session_id) < (changes.started_at, changes.session_id))
+      when session_id <> (
+          select session_id
+          from sessions
+          where sessions.visitor_id = changes.visitor_id
+          order by started_at, session_id
+          limit 1)
         or exists (select from visitor_days as d where d.visitor_id = changes.visitor_id and d.archived <> 0) then 0
       else 1
     end,
