@@ -1044,7 +1044,20 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     from changes
     where ended_at is null
     group by minute
-  $$) || '; if is_counting_paused() then ' || build_facts_deletion('select session_id from changes') || '; end if',
+  $$) || '; if is_counting_paused() then ' || build_facts_deletion('select session_id from changes') || $$;
+    -- A visitor of an archived session is not new.
+    update session_facts set is_new = 0
+    where is_new = 1 and session_id = any (array(
+      select first.session_id
+      from (select distinct visitor_id from changes) as archived
+      cross join lateral (
+        select session_id
+        from sessions
+        where sessions.visitor_id = archived.visitor_id
+        order by started_at, session_id
+        limit 1) as first));
+  end if
+  $$,
   build_identity_locks(
     '(visitor_id, 0), (session_id, 1), (fingerprint, 6)', '(' || build_moved('<> 0') || ') as moved'),
   'if found then ' || build_upsert('visitor_days', 'visitor_id, day, country_code', 'sessions', $$
