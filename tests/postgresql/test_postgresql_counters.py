@@ -6,8 +6,10 @@ from datetime import date
 
 import psycopg
 import pytest
+from helpers import postgres
 from helpers.expected_counters import DAY, START
 
+from analytics_api import open_database
 from analytics_api.maintenance.erase import erase
 from analytics_api.maintenance.purge import purge
 from analytics_api.maintenance.site import change_settings
@@ -23,6 +25,33 @@ insert into sessions (session_id, visitor_id, fingerprint, started_at, country, 
 select gen_random_uuid(), 'v' || mod(n, 5), 'f' || mod(n, 3), %s::bigint + n, 'IN', 't.co', %s, %s
 from generate_series(1, 120) as n
 """
+
+
+WRITES = (
+    "insert into events (session_id, event_type, page_url, occurred_at) "
+    "select 's' || n, 'page_view', '/' || n, %(start)s::bigint + 86400000 from unnest(%(numbers)s::int[]) as n",
+    "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
+    "select 's' || n, 'v' || n, 'f' || n, %(start)s::bigint from unnest(%(numbers)s::int[]) as n",
+    "insert into events (session_id, event_type, page_url, occurred_at) "
+    "select 's' || n, 'page_view', '/' || n, %(start)s::bigint from unnest(%(numbers)s::int[]) as n",
+    "insert into leads (lead_id, enquiry_datetime, visitor_id, session_id, status) "
+    "select n, '2026-02-25', 'v' || n, 's' || n, 'new' from unnest(%(numbers)s::int[]) as n",
+    "insert into lead_submissions (lead_id, submitted_at, is_primary_lead) "
+    "select n, '2026-02-25', 0 from unnest(%(numbers)s::int[]) as n",
+    "update leads set status = 'won' where lead_id = any(%(numbers)s)",
+    "update leads set visitor_id = 'w' || lead_id where lead_id = any(%(numbers)s)",
+    "update sessions set duration = 1 where session_id = any(select 's' || unnest(%(numbers)s::int[]))",
+    "update sessions set country = 'DE' where session_id = any(select 's' || unnest(%(numbers)s::int[]))",
+    "update sessions set started_at = started_at - 86400000 "
+    "where session_id = any(select 's' || unnest(%(numbers)s::int[]))",
+    "update events set occurred_at = occurred_at + 1 where session_id = any(select 's' || unnest(%(numbers)s::int[]))",
+)
+DELETIONS = (
+    "delete from events where session_id = any(select 's' || unnest(%(numbers)s::int[]))",
+    "delete from sessions where session_id = any(select 's' || unnest(%(numbers)s::int[]))",
+    "delete from lead_submissions where lead_id = any(%(numbers)s)",
+    "delete from leads where lead_id = any(%(numbers)s)",
+)
 
 
 @pytest.fixture
@@ -47,6 +76,12 @@ def explain_statements(connection):
     for setting in ("level = notice", "nested_statements = on", "analyze = on", "format = json", "min_duration = 0"):
         connection.execute(f"set auto_explain.log_{setting}")
     return plans
+
+
+def most_rows(plan):
+    """Return the largest number of rows that a step of an executed plan returned."""
+    rows = [plan["Actual Rows"] * plan["Actual Loops"], *map(most_rows, plan.get("Plans", ()))]
+    return max(rows)
 
 
 def discarded_rows(plan):
@@ -333,6 +368,29 @@ def test_triggers_planned_for_empty_tables_search_sessions_by_id(database, conne
     assert "session_facts_pkey" in used
     assert [index for index in used if index.endswith(("_by_day", "_by_country", "_by_source"))] == []
     assert database.verify() == []
+
+
+@pytest.mark.parametrize("rows", [1, 40, 1000])
+def test_triggers_planned_for_few_rows_do_not_read_all_later(rows):
+    """A plan that was cached in an empty database is used for all later statements of the connection."""
+    planned, later, written = range(-rows, 0), range(2000), range(9000, 9002)
+    postgres.primary().execute(f"create database planned_for_{rows}")
+    url = postgres.primary().url(f"planned_for_{rows}")
+    with open_database(url).closing() as database, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set random_page_cost = 1.1")  # as in the connections of the collector
+        for statement in (*WRITES, *DELETIONS):
+            connection.execute(statement, {"numbers": [*planned], "start": START})
+        with psycopg.connect(url) as other:
+            for statement in WRITES:
+                other.execute(statement, {"numbers": [*later], "start": START})
+        plans = explain_statements(connection)
+
+        for statement in (*WRITES, *DELETIONS):
+            connection.execute(statement, {"numbers": [*written], "start": START})
+
+        texts = [plan["Query Text"] for plan in plans if most_rows(plan["Plan"]) > 200]
+        assert [text for text in texts if "from added" in text or "from removed" in text] == []
+        assert database.verify() == []
 
 
 def test_rows_of_a_statement_have_the_days_of_their_own_offsets(database, connection):

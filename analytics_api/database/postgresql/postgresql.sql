@@ -1280,7 +1280,7 @@ call count_changes('events',
   $$
   if tg_op <> 'INSERT' then
     delete from session_pages
-    where views = 0 and session_id in (select session_id from changes where sign = -1);
+    where views = 0 and session_id = any (array(select session_id from changes where sign = -1));
   end if
   $$]);
 
@@ -1540,10 +1540,12 @@ call count_changes('leads', array[
     order by field, key
   $$),
   build_identity_locks('(visitor_id, 0), (visitor_of_session, 0), (session_id, 1)', $$
-    (select changes.lead_id, changes.visitor_id, changes.session_id, sessions.visitor_id as visitor_of_session
+    (select visitor_id, session_id, (
+        select visitor_id
+        from sessions
+        where sessions.session_id = changes.session_id) as visitor_of_session
     from changes
-    left join sessions using (session_id)
-    group by changes.lead_id, changes.visitor_id, changes.session_id, enquiry_datetime, visitor_of_session
+    group by lead_id, visitor_id, session_id, enquiry_datetime
     having sum(sign) <> 0) as moved
   $$),
   build_attribution($$
@@ -1555,13 +1557,14 @@ call count_changes('leads', array[
   $$
   if tg_op = 'DELETE' then
     delete from lead_attributions
-    where lead_id in (select lead_id from changes);
+    where lead_id = any (array(select lead_id from changes));
   elsif tg_op = 'UPDATE' then
     delete from lead_attributions
-    where lead_id in (select lead_id from changes group by lead_id having sum(sign) = -1);
+    where lead_id = any (array(select lead_id from changes group by lead_id having sum(sign) = -1));
     update lead_attributions set status = moved.status
     from (select * from changes) as moved
-    where lead_attributions.lead_id = moved.lead_id and sign = 1 and lead_attributions.status <> moved.status;
+    where lead_attributions.lead_id = moved.lead_id and sign = 1 and lead_attributions.status <> moved.status
+      and lead_attributions.lead_id = any (array(select lead_id from changes));
   end if
   $$,
   $$
@@ -1684,16 +1687,22 @@ for each row when (new.status <> old.status) execute function leads_move();
 -- `stage_since` is already correct. The first statement locks the leads, so that the next statement sees all changes
 -- that were committed before.
 call count_changes('lead_status_changes',
-  locks => 'perform from leads where lead_id in (select lead_id from changes) order by lead_id for no key update',
+  locks => $$
+  perform
+  from leads
+  where lead_id = any (array(select lead_id from changes))
+  order by lead_id
+  for no key update
+  $$,
   statements => array[$$
   if exists (
     select
     from leads
-    where lead_id in (select lead_id from changes)
+    where lead_id = any (array(select lead_id from changes))
       and stage_since is distinct from stage_since(lead_id, status, enquiry_datetime))
   then
     update leads set stage_since = stage_since(lead_id, status, enquiry_datetime)
-    where lead_id in (select lead_id from changes);
+    where lead_id = any (array(select lead_id from changes));
   end if
   $$]);
 
@@ -1729,11 +1738,11 @@ call count_changes('lead_submissions', array[$$
   if found then
     update counter_follow_up_counts as counter set last_follow_up_at = (
       select max(submitted_at) from lead_submissions where lead_id = counter.lead_id and is_primary_lead = 0)
-    where lead_id in (select lead_id from changes where is_primary_lead = 0);
+    where lead_id = any (array(select lead_id from changes where is_primary_lead = 0));
     update leads set follow_ups_count = counter.follow_ups_count, last_follow_up_at = counter.last_follow_up_at
     from counter_follow_up_counts as counter
     where leads.lead_id = counter.lead_id
-      and counter.lead_id in (select lead_id from changes where is_primary_lead = 0)
+      and counter.lead_id = any (array(select lead_id from changes where is_primary_lead = 0))
       and (leads.follow_ups_count, leads.last_follow_up_at)
         is distinct from (counter.follow_ups_count, counter.last_follow_up_at);
   end if
