@@ -258,11 +258,12 @@ def test_earlier_views_of_pages_are_searched_by_session(database):
     execute(
         database.url,
         "insert into events (session_id, event_type, page_url, occurred_at) "
-        "select 's' || n, 'page_view', '/' || n % 10, 1771945200123 + n * 1000 from generate_series(1, 12000) as n",
+        "select 's' || n, 'page_view', '/' || n % 10, 1771945200123 + n * 1000000::bigint "
+        "from generate_series(1, 12000) as n",
         "analyze",
     )
     whole_days = {"first": 20_000, "last": 21_000}
-    cut_day = {"begins_at": 1771945200123, "until": 1771945200123 + 12_000_000}
+    cut_day = {"begins_at": 1771945200123, "until": 1771945200123 + 12_000_000_000}
 
     plan = database.rows(f"explain {EARLIER_VIEWS}", keys=json.dumps(["/1", "/2"]), **whole_days, **cut_day)
 
