@@ -373,7 +373,7 @@ def test_triggers_planned_for_empty_tables_search_sessions_by_id(database, conne
 @pytest.mark.parametrize("rows", [1, 40, 1000])
 def test_triggers_planned_for_few_rows_do_not_read_all_later(rows):
     """A plan that was cached in an empty database is used for all later statements of the connection."""
-    planned, later, written = range(-rows, 0), range(2000), range(9000, 9002)
+    planned, later, written = range(-rows, 0), range(500), range(9000, 9002)
     postgres.primary().execute(f"create database planned_for_{rows}")
     url = postgres.primary().url(f"planned_for_{rows}")
     with open_database(url).closing() as database, psycopg.connect(url, autocommit=True) as connection:
