@@ -840,6 +840,17 @@ return build_upsert('identity_locks', 'identity_hash', 'writes', format($$
     order by identity_hash
   $$, source, identities));
 
+-- Returns a statement that locks the rows of another table to which the changes refer, in the order of their keys.
+create or replace function build_row_locks(other_table text, key text) returns text
+immutable
+return format($$
+  perform
+  from %1$s
+  where %2$s = any (array(select %2$s from changes))
+  order by %2$s
+  for no key update
+  $$, other_table, key);
+
 -- Creates three triggers of a table, with their functions: <table>_insert, <table>_delete and <table>_update. They run
 -- `statements`. The statements read `changes`, which has the new rows with `sign` 1 and the old rows with `sign` -1.
 -- The first of the statements also runs while counting is paused. If `instant` is the name of a column, `changes` also
@@ -1017,6 +1028,19 @@ return format($$
     group by session_id, visitor_id, fingerprint, started_at, country, referrer_domain, entry_page
     having sum(sign) %s$$, condition);
 
+-- Returns a query for the first session of each visitor. `visitors` is a query with the column visitor_id.
+create or replace function build_first_sessions(visitors text) returns text
+immutable
+return format($$
+    select first.session_id
+    from (select distinct visitor_id from (%s) as given) as visitors
+    cross join lateral (
+      select session_id
+      from sessions
+      where sessions.visitor_id = visitors.visitor_id
+      order by started_at, session_id
+      limit 1) as first$$, visitors);
+
 -- Returns a statement that deletes the rows of session_facts of sessions. Their events remain counted.
 create or replace function build_facts_deletion(sessions text) returns text
 stable
@@ -1047,15 +1071,7 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   $$) || '; if is_counting_paused() then ' || build_facts_deletion('select session_id from changes') || $$;
     -- A visitor of an archived session is not new.
     update session_facts set is_new = 0
-    where is_new = 1 and session_id = any (array(
-      select first.session_id
-      from (select distinct visitor_id from changes) as archived
-      cross join lateral (
-        select session_id
-        from sessions
-        where sessions.visitor_id = archived.visitor_id
-        order by started_at, session_id
-        limit 1) as first));
+    where is_new = 1 and session_id = any (array($$ || build_first_sessions('select visitor_id from changes') || $$));
   end if
   $$,
   build_identity_locks(
@@ -1092,19 +1108,11 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     where sessions = 0 and fingerprint = any (array(select fingerprint from changes where sign = -1));
   $$ || build_facts_deletion(build_moved('< 0')) || $$;
     update session_facts set is_new = 1
-    where is_new = 0 and session_id = any (array(
-      select first.session_id
-      from (select distinct visitor_id from ($$ || build_moved('< 0') || $$) as deleted) as moved
-      cross join lateral (
-        select session_id
-        from sessions
-        where sessions.visitor_id = moved.visitor_id
-        order by started_at, session_id
-        limit 1) as first
+    where is_new = 0 and session_id = any (array($$ || build_first_sessions(build_moved('< 0')) || $$
       where not exists (
         select
         from visitor_days
-        where visitor_days.visitor_id = moved.visitor_id and archived <> 0)));
+        where visitor_days.visitor_id = visitors.visitor_id and archived <> 0)));
   end if;
   with moved as materialized ($$ || build_moved('> 0') || $$)
   insert into session_facts
@@ -1222,13 +1230,7 @@ return $$
 call count_changes('events',
   instant => 'occurred_at', more_columns => 'viewed_page(event_type, page_url, site_page_query) as page',
   -- The sessions are locked, as in an update of sessions, whose triggers also update session_facts.
-  locks => $$
-  perform
-  from sessions
-  where session_id = any (array(select session_id from changes))
-  order by session_id
-  for no key update
-  $$,
+  locks => build_row_locks('sessions', 'session_id'),
   statements => array[
   build_upsert('minute_counts', 'minute, shard', 'events', $$
     select occurred_at / 60000 as minute, sum(sign) as events
@@ -1684,17 +1686,9 @@ create or replace trigger leads_move after update of status on leads
 for each row when (new.status <> old.status) execute function leads_move();
 
 -- Updates `stage_since` of the leads whose status changes were inserted, updated or deleted. After a move of a lead,
--- `stage_since` is already correct. The first statement locks the leads, so that the next statement sees all changes
--- that were committed before.
-call count_changes('lead_status_changes',
-  locks => $$
-  perform
-  from leads
-  where lead_id = any (array(select lead_id from changes))
-  order by lead_id
-  for no key update
-  $$,
-  statements => array[$$
+-- `stage_since` is already correct. The leads are locked first, so that the statement sees all changes that were
+-- committed before.
+call count_changes('lead_status_changes', locks => build_row_locks('leads', 'lead_id'), statements => array[$$
   if exists (
     select
     from leads
