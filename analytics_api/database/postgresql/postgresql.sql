@@ -1114,16 +1114,12 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
         from visitor_days
         where visitor_days.visitor_id = visitors.visitor_id and archived <> 0)));
   end if;
-  with moved as materialized ($$ || build_moved('> 0') || $$)
+  with moved as materialized ($$ || build_moved('> 0') || $$),
+  firsts as materialized ($$ || build_first_sessions('select visitor_id from moved') || $$)
   insert into session_facts
   select day,
     case
-      when session_id <> (
-          select session_id
-          from sessions
-          where sessions.visitor_id = changes.visitor_id
-          order by started_at, session_id
-          limit 1)
+      when session_id not in (select session_id from firsts)
         or exists (select from visitor_days as d where d.visitor_id = changes.visitor_id and d.archived <> 0) then 0
       else 1
     end,
