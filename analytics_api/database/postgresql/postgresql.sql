@@ -1023,7 +1023,7 @@ end;
 create or replace function build_moved(condition text) returns text
 immutable
 return format($$
-    select session_id, visitor_id, fingerprint, started_at
+    select session_id, visitor_id, fingerprint
     from changes
     group by session_id, visitor_id, fingerprint, started_at, country, referrer_domain, entry_page
     having sum(sign) %s$$, condition);
@@ -1134,17 +1134,19 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   delete from events_of_other_days as e
   where session_id = any (array(select session_id from changes where sign = 1))
     and day = (select day from session_facts where session_facts.session_id = e.session_id);
+  -- A session that was the first of its visitor may have an earlier one now.
+  with moved as materialized ($$ || build_moved('> 0') || $$),
+  firsts as materialized ($$ || build_first_sessions('select visitor_id from moved') || $$)
   update session_facts set is_new = 0
-  where is_new = 1 and session_id = any (array(
-    select next.session_id
-    from ($$ || build_moved('> 0') || $$) as moved
+  where is_new = 1 and session_id not in (select session_id from firsts) and session_id = any (array(
+    select others.session_id
+    from (select distinct visitor_id from moved) as visitors
     cross join lateral (
       select session_id
       from sessions
-      where sessions.visitor_id = moved.visitor_id
-        and (sessions.started_at, sessions.session_id) > (moved.started_at, moved.session_id)
+      where sessions.visitor_id = visitors.visitor_id and session_id not in (select session_id from moved)
       order by started_at, session_id
-      limit 1) as next));
+      limit 1) as others));
   end if
   $$,
   $$
