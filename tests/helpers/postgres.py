@@ -246,13 +246,16 @@ def replica():
     return cluster
 
 
-# Checksums of the names of tables, columns, indexes, sequences and triggers.
+# Checksums of the names of tables, columns, indexes, sequences and triggers, and the planner's statistics. With those of
+# an earlier test, PostgreSQL may choose other plans.
 SELECT_SCHEMA = """
 (select sum(hashtextextended(concat_ws(' ', relname, attname, atttypid), 0))
 from pg_class
 join pg_attribute on attrelid = pg_class.oid
 where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S', 'i') and attnum > 0),
-(select sum(hashtextextended(concat_ws(' ', tgname, tgenabled), 0)) from pg_trigger)
+(select sum(hashtextextended(concat_ws(' ', tgname, tgenabled), 0)) from pg_trigger),
+(select sum(reltuples) from pg_class where relnamespace = 'public'::regnamespace),
+(select count(*) from pg_stats where schemaname = 'public')
 """
 
 # A checksum of the rows of a table in any order. It takes a twentieth of the time of comparing the rows as text.
@@ -386,7 +389,8 @@ class ReusableDatabase:
     def reset(self):
         """Delete all rows, and restore the settings of the site.
 
-        Return False if the database is in use, or if its schema or the initial rows of other tables were changed.
+        Return False if the database is in use, or if its schema, its statistics or the initial rows of other tables were
+        changed.
         """
         try:
             self.wait_until_unused()

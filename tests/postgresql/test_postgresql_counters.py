@@ -185,11 +185,21 @@ def test_pausing_takes_the_right_to_archive(database, connection):
     assert database.verify() == []
 
 
-def test_large_deletes_are_linear(database, connection):
+@pytest.mark.parametrize("earlier", [0, 50])
+def test_large_deletes_are_linear(database, connection, earlier):
     """Delete 5,000 sessions of 2,500 visitors on two days.
 
-    A plan that compares each session with each visitor would read 12 million rows.
+    A plan that compares each session with each visitor would read 12 million rows. A plan that searches the first
+    session of each of 500 visitors by time, because all earlier sessions were of one visitor, would read 2 million.
     """
+    if earlier:
+        connection.execute(
+            "insert into sessions (session_id, visitor_id, started_at) "
+            "select n, 'ann', %s::bigint + n from generate_series(1, %s) as n",
+            [START, earlier],
+        )
+        connection.execute("analyze")
+        connection.execute("truncate sessions")
     connection.execute(
         "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
         "select n, 'v' || n / 2, 'f' || n / 2, %s::bigint + n %% 2 * %s::bigint from generate_series(1, 5000) as n",

@@ -941,7 +941,9 @@ left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
 -- The sessions of a visitor are found by lateral joins. A subquery in a join condition could be evaluated for each pair
--- of a lead and a session, if the planner expects few rows. If the values were read from counted_sessions, inserting a
+-- of a lead and a session, if the planner expects few rows. Their order begins with visitor_id, and their conditions are
+-- ranges, so that only sessions_by_visitor has this order. With `visitor_id =`, sessions_by_time could have it, too. The
+-- planner would read all sessions in it while it expects few visitors. If the values were read from counted_sessions, inserting a
 -- session of a visitor with leads would take twice the time.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
@@ -967,14 +969,14 @@ left join lateral (
     session_source(referrer_domain) as source, coalesce(counted_page(entry_page, page_query), '') as entry_page,
     session_campaign(entry_page) as campaign
   from sessions
-  where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
-  order by started_at, session_id
+  where visitor_id >= l.visitor_id and (visitor_id, started_at) < (l.visitor_id, l.enquired_at + 1000)
+  order by visitor_id, started_at, session_id
   limit 1) as fs on true
 left join lateral (
   select session_id
   from sessions
-  where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
-  order by started_at desc, session_id desc
+  where visitor_id >= l.visitor_id and (visitor_id, started_at) < (l.visitor_id, l.enquired_at + 1000)
+  order by visitor_id desc, started_at desc, session_id desc
   limit 1) as latest on l.named_session_id is null
 left join lateral (
   select session_id, visitor_id, started_at, country_code(country) as country_code,
@@ -1028,7 +1030,8 @@ return format($$
     group by session_id, visitor_id, fingerprint, started_at, country, referrer_domain, entry_page
     having sum(sign) %s$$, condition);
 
--- Returns a query for the first session of each visitor. `visitors` is a query with the column visitor_id.
+-- Returns a query for the first session of each visitor. `visitors` is a query with the column visitor_id. A range finds
+-- the sessions, as in expected_lead_attributions.
 create or replace function build_first_sessions(visitors text) returns text
 immutable
 return format($$
@@ -1037,8 +1040,8 @@ return format($$
     cross join lateral (
       select session_id
       from sessions
-      where sessions.visitor_id = visitors.visitor_id
-      order by started_at, session_id
+      where sessions.visitor_id between visitors.visitor_id and visitors.visitor_id
+      order by visitor_id, started_at, session_id
       limit 1) as first$$, visitors);
 
 -- Returns a statement that deletes the rows of session_facts of sessions. Their events remain counted.
@@ -1144,8 +1147,9 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     cross join lateral (
       select session_id
       from sessions
-      where sessions.visitor_id = visitors.visitor_id and session_id not in (select session_id from moved)
-      order by started_at, session_id
+      where sessions.visitor_id between visitors.visitor_id and visitors.visitor_id
+        and session_id not in (select session_id from moved)
+      order by visitor_id, started_at, session_id
       limit 1) as others));
   end if
   $$,
