@@ -246,8 +246,8 @@ def replica():
     return cluster
 
 
-# Checksums of the names of tables, columns, indexes, sequences and triggers, and the planner's statistics. With those of
-# an earlier test, PostgreSQL may choose other plans.
+# Checksums of the names of tables, columns, indexes, sequences and triggers, and the sizes of the planner's statistics.
+# With the statistics of an earlier test, PostgreSQL may choose other plans.
 SELECT_SCHEMA = """
 (select sum(hashtextextended(concat_ws(' ', relname, attname, atttypid), 0))
 from pg_class
@@ -389,8 +389,8 @@ class ReusableDatabase:
     def reset(self):
         """Delete all rows, and restore the settings of the site.
 
-        Return False if the database is in use, or if its schema, its statistics or the initial rows of other tables were
-        changed.
+        Return False if the database is in use, or if its schema, the planner's statistics or the initial rows of other
+        tables were changed.
         """
         try:
             self.wait_until_unused()

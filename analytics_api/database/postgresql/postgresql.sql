@@ -941,10 +941,10 @@ left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
 -- The sessions of a visitor are found by lateral joins. A subquery in a join condition could be evaluated for each pair
--- of a lead and a session, if the planner expects few rows. Their order begins with visitor_id, and their conditions are
--- ranges, so that only sessions_by_visitor has this order. With `visitor_id =`, sessions_by_time could have it, too. The
--- planner would read all sessions in it while it expects few visitors. If the values were read from counted_sessions, inserting a
+-- of a lead and a session, if the planner expects few rows. If the values were read from counted_sessions, inserting a
 -- session of a visitor with leads would take twice the time.
+-- The conditions are ranges, and the order begins with visitor_id, so that only sessions_by_visitor has this order. With
+-- `visitor_id = l.visitor_id`, the planner could read all sessions by time while its statistics have few visitors.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
   coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,
