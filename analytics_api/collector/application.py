@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from werkzeug.wsgi import get_path_info
 
@@ -54,6 +54,22 @@ MAPPED: Final = re.compile(r"^::ffff:(?=[0-9.]+$)", re.IGNORECASE)
 NO_COUNTRY: Final = frozenset({"XX", "T1"})  # values of CF-IPCountry for unknown and Tor
 
 
+class Request(NamedTuple):
+    """A valid request. See Arrival for the fields that are not documented here.
+
+    :param address: the client address.
+    :param agent: the user agent.
+    """
+
+    now: int
+    machine: str | None
+    events: Sequence[Event]
+    address: str
+    agent: str
+    country: str | None
+    vpn_suspected: bool
+
+
 class Collector:
     """Serve `GET /a.js` and `POST /collect`. Create it with `create_collector`."""
 
@@ -97,19 +113,21 @@ class Collector:
         if method != "POST":
             return _send_error(environ, start_response, 405, "Method not allowed", (("Allow", "OPTIONS, POST"),))
         try:
-            arrival = self.read(environ)
+            request = self.read(environ)
             late = environ.get(LATE_RESPONSE)
             if late is None:
-                self.writer.submit(arrival)
+                self.writer.submit(request)
             else:
-                self.writer.enqueue(arrival, lambda error: late.send(lambda: _reply(environ, start_response, error)))
+                self.writer.enqueue(request, lambda error: late.send(lambda: _reply(environ, start_response, error)))
                 late.is_expected = True
         except Exception as error:
             return _reply(environ, start_response, error)
         return _reply(environ, start_response, None) if late is None else []
 
-    def read(self, environ: WSGIEnvironment) -> Arrival:
+    def read(self, environ: WSGIEnvironment) -> Request:
         """Read and check a request. Return its events with the facts about the client.
+
+        This method does not use the database, so that a thread that must not wait can call it.
 
         :raises RequestError: the request is invalid.
         """
@@ -117,19 +135,15 @@ class Collector:
             raise InvalidRequest("Content-Type must be text/plain or application/json")
         events = parse_events(read_body(environ, MAX_LEAD_BYTES, TooLarge))
         self._check_hosts(environ, events)
-        now = self.clock()
         address = self.client_address(environ)
-        agent = environ.get("HTTP_USER_AGENT", "")
-        return Arrival(
-            now=now,
-            day=self.identity.salt(now).today.day,
+        return Request(
+            now=self.clock(),
             machine=machine_reason(environ, events),
             events=events,
-            visitors=self._visitors(events, address, agent, now),
+            address=address,
+            agent=environ.get("HTTP_USER_AGENT", ""),
             country=self._country(environ, address),
             vpn_suspected=address in self.vpn_networks,
-            sender=self.identity.sender(address) if any(event["type"] == "lead" for event in events) else "",
-            contact_ip=address if self.contact_ip else None,
         )
 
     def start(self) -> None:
@@ -176,17 +190,32 @@ class Collector:
         self.warnings.warn(f"events were rejected: {ascii(message)[1:-1]}")
         return Forbidden(message)
 
-    def _visitors(self, events: Sequence[Event], address: str, agent: str, now: int) -> list[str]:
-        daily = self.identity.daily_visitor(address, agent, now)
-        return [self.identity.stored_visitor(event["visitor"]) if "visitor" in event else daily for event in events]
-
     def _country(self, environ: WSGIEnvironment, address: str) -> str | None:
         code = environ.get("HTTP_CF_IPCOUNTRY", "").upper() if self.trusted_proxies else ""
         if len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY:
             return code
         return None if self.countries is None else self.countries.find(address)
 
-    def _write(self, arrivals: Sequence[Arrival]) -> Mapping[int, Exception]:
+    def _identify(self, request: Request) -> Arrival:
+        identity = self.identity
+        daily = identity.daily_visitor(request.address, request.agent, request.now)
+        has_lead = any(event["type"] == "lead" for event in request.events)
+        return Arrival(
+            now=request.now,
+            day=identity.salt(request.now).today.day,
+            machine=request.machine,
+            events=request.events,
+            visitors=[
+                identity.stored_visitor(event["visitor"]) if "visitor" in event else daily for event in request.events
+            ],
+            country=request.country,
+            vpn_suspected=request.vpn_suspected,
+            sender=identity.sender(request.address) if has_lead else "",
+            contact_ip=request.address if self.contact_ip else None,
+        )
+
+    def _write(self, requests: Sequence[Request]) -> Mapping[int, Exception]:
+        arrivals = [self._identify(request) for request in requests]
         return self.db.write(lambda at: Batch(at, self.sources).write(arrivals), pipeline=True)
 
     def _tidy(self) -> bool:

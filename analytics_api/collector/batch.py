@@ -91,7 +91,7 @@ on conflict (day, reason) do update set hits = collector_machines.hits + exclude
 
 
 class Arrival(NamedTuple):
-    """A valid request. The batch writes its events.
+    """A valid request with the ids of its visitors. The batch writes its events.
 
     :param now: the time of the request in milliseconds since the epoch.
     :param day: the site's day at this time.

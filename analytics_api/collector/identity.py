@@ -51,7 +51,7 @@ class Salt(NamedTuple):
 
 
 class Identity:
-    """Compute visitor ids. Threads can share an object of this class."""
+    """Compute visitor ids."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
