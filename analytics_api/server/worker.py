@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from threading import Lock
+from socket import MSG_DONTWAIT, MSG_PEEK, socket
+from threading import Lock, current_thread, main_thread
 from typing import Any, Final
 
 from gunicorn.http import wsgi
@@ -18,6 +20,10 @@ from ..http.environ import LATE_RESPONSE
 log = logging.getLogger(__name__)
 
 ACCEPT_PAUSE: Final = 0.0003  # seconds
+
+PEEKED_BYTES: Final = 8_192  # longer requests are handled by another thread
+CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,4})(?![^\r])", re.IGNORECASE)
+NEEDS_WAITING: Final = re.compile(rb"\r\n(transfer-encoding|expect):", re.IGNORECASE)
 
 
 def completed(is_open: bool) -> Future[bool]:
@@ -84,6 +90,9 @@ class CollectingWorker(ThreadWorker):
 
     Without a LateResponse, each of these requests would occupy a thread until its commit. If a commit wakes 64 threads
     at the same time, they contend for the lock of the interpreter, so that a page view takes 1.6 times the CPU time.
+
+    The main thread, which waits for requests, handles a request for `/collect` itself, unless this could make it wait.
+    At 1,000 page views a second, waking another thread for each took a seventh of the CPU time.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -112,6 +121,19 @@ class CollectingWorker(ThreadWorker):
         while self.finished:
             self.finish_request(*self.finished.popleft())
 
+    def on_client_socket_readable(self, conn: TConn, client: socket) -> None:
+        if not has_event_request(client):
+            super().on_client_socket_readable(conn, client)
+            return
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        result: Future[Any] = Future()
+        try:
+            result.set_result(self.handle(conn))
+        except Exception as error:
+            result.set_exception(error)
+        self._leave(conn, result)
+
     def enqueue_req(self, conn: TConn) -> None:
         self.tpool.submit(self.handle, conn).add_done_callback(lambda result: self._leave(conn, result))
 
@@ -136,13 +158,40 @@ class CollectingWorker(ThreadWorker):
         body = self.wsgi(environ, response.start_response)
         if late.is_expected:
             return late
+        do_not_wait(conn.sock)
         send_now(response, body)
         return not response.should_close()
+
+    def handle_error(self, req: Any, client: socket, addr: Any, exc: BaseException) -> None:
+        do_not_wait(client)
+        super().handle_error(req, client, addr, exc)
 
     def _keepalive_after(self, conn: TConn, keepalive: Any) -> Any:
         # super() would replace a LateResponse by a boolean, and discard the rest of the body. The collector has already
         # read the whole body.
         return keepalive if isinstance(keepalive, LateResponse) else super()._keepalive_after(conn, keepalive)  # type: ignore[misc]
+
+
+def has_event_request(client: socket) -> bool:
+    """Return whether a whole request for `/collect` has arrived. It can be read and checked without waiting."""
+    try:
+        data = client.recv(PEEKED_BYTES, MSG_PEEK | MSG_DONTWAIT)
+    except OSError:
+        return False
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = CONTENT_LENGTH.search(head)
+    return (
+        head.startswith(b"POST /collect HTTP/")
+        and NEEDS_WAITING.search(head) is None
+        and length is not None
+        and int(length[1]) <= len(body)
+    )
+
+
+def do_not_wait(client: socket) -> None:
+    """Disconnect a client that does not read, instead of making the main thread wait until it reads."""
+    if current_thread() is main_thread():
+        client.setblocking(False)
 
 
 def send_now(response: Any, body: Iterable[bytes]) -> None:

@@ -42,6 +42,17 @@ def locked(folder):
         connection.execute("commit")
 
 
+def exchange(connection, request):
+    """Send a request without a body in its response. Return the status."""
+    connection.sendall(request)
+    received = b""
+    while not received.endswith(b"\r\n\r\n"):
+        chunk = connection.recv(65536)
+        assert chunk, "the server closed the connection"
+        received += chunk
+    return int(received.split()[1])
+
+
 def count_events(folder):
     with closing(sqlite3.connect(folder / "analytics.db")) as connection:
         return connection.execute("select count(*) from events").fetchone()[0]
@@ -134,3 +145,26 @@ def test_locked_database_is_answered_with_503(shared, folder):
     assert json.loads(reply) == {"error": "The events cannot be written now"}
     assert post(shared, 500) == 204
     assert count_events(folder) == before + 1
+
+
+def test_slow_clients_in_all_threads_delay_no_event(shared):
+    with shared.connect() as kept_open, shared.connect() as slow, shared.connect() as slower:
+        assert exchange(kept_open, raw_request(600)) == 204
+        for client in (slow, slower):
+            client.sendall(raw_request(601)[:20])
+        time.sleep(0.3)  # time for both threads to read a request
+
+        assert exchange(kept_open, raw_request(602)) == 204
+
+
+@pytest.mark.parametrize(
+    ("request_visit", "cut"), [(raw_request, 10), (raw_request, 60), (raw_request, -10), (chunked_request, -10)]
+)
+def test_incomplete_event_delays_no_other_client(shared, request_visit, cut):
+    with shared.connect() as slow, shared.connect() as fast:
+        assert [exchange(client, raw_request(700)) for client in (slow, fast)] == [204, 204]
+        slow.sendall(request_visit(701)[:cut])
+        time.sleep(0.1)
+
+        assert exchange(fast, raw_request(702)) == 204
+        assert exchange(slow, request_visit(701)[cut:]) == 204
