@@ -91,8 +91,8 @@ class CollectingWorker(ThreadWorker):
     Without a LateResponse, each of these requests would occupy a thread until its commit. If a commit wakes 64 threads
     at the same time, they contend for the lock of the interpreter, so that a page view takes 1.6 times the CPU time.
 
-    The main thread, which waits for requests, handles a request for `/collect` itself, unless this could make it wait.
-    At 1,000 page views a second, waking another thread for each took a seventh of the CPU time.
+    The main thread, which waits for requests, handles a request for `/collect` itself if it has arrived completely.
+    Waking another thread took a fifth of the CPU time of a page view, and slow clients could occupy all other threads.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
