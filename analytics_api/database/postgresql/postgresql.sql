@@ -1030,9 +1030,9 @@ return format($$
     group by session_id, visitor_id, fingerprint, started_at, country, referrer_domain, entry_page
     having sum(sign) %s$$, condition);
 
--- Returns a query for the first session of each visitor. `visitors` is a query with the column visitor_id. A range finds
--- the sessions, as in expected_lead_attributions.
-create or replace function build_first_sessions(visitors text) returns text
+-- Returns a query for the first session of each visitor that meets `condition`. `visitors` is a query with the column
+-- visitor_id. The sessions are searched by a range, as in expected_lead_attributions.
+create or replace function build_first_sessions(visitors text, condition text default 'true') returns text
 immutable
 return format($$
     select first.session_id
@@ -1041,8 +1041,9 @@ return format($$
       select session_id
       from sessions
       where sessions.visitor_id between visitors.visitor_id and visitors.visitor_id
+        and %s
       order by visitor_id, started_at, session_id
-      limit 1) as first$$, visitors);
+      limit 1) as first$$, visitors, condition);
 
 -- Returns a statement that deletes the rows of session_facts of sessions. Their events remain counted.
 create or replace function build_facts_deletion(sessions text) returns text
@@ -1141,16 +1142,8 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   with moved as materialized ($$ || build_moved('> 0') || $$),
   firsts as materialized ($$ || build_first_sessions('select visitor_id from moved') || $$)
   update session_facts set is_new = 0
-  where is_new = 1 and session_id not in (select session_id from firsts) and session_id = any (array(
-    select others.session_id
-    from (select distinct visitor_id from moved) as visitors
-    cross join lateral (
-      select session_id
-      from sessions
-      where sessions.visitor_id between visitors.visitor_id and visitors.visitor_id
-        and session_id not in (select session_id from moved)
-      order by visitor_id, started_at, session_id
-      limit 1) as others));
+  where is_new = 1 and session_id not in (select session_id from firsts) and session_id = any (array($$
+    || build_first_sessions('select visitor_id from moved', 'session_id not in (select session_id from moved)') || $$));
   end if
   $$,
   $$
