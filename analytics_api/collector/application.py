@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from werkzeug.wsgi import get_path_info
 
@@ -54,22 +54,6 @@ MAPPED: Final = re.compile(r"^::ffff:(?=[0-9.]+$)", re.IGNORECASE)
 NO_COUNTRY: Final = frozenset({"XX", "T1"})  # values of CF-IPCountry for unknown and Tor
 
 
-class Request(NamedTuple):
-    """A valid request. See Arrival for the fields that are not documented here.
-
-    :param address: the client address.
-    :param agent: the user agent.
-    """
-
-    now: int
-    machine: str | None
-    events: Sequence[Event]
-    address: str
-    agent: str
-    country: str | None
-    vpn_suspected: bool
-
-
 class Collector:
     """Serve `GET /a.js` and `POST /collect`. Create it with `create_collector`."""
 
@@ -113,21 +97,21 @@ class Collector:
         if method != "POST":
             return _send_error(environ, start_response, 405, "Method not allowed", (("Allow", "OPTIONS, POST"),))
         try:
-            request = self.read(environ)
+            arrival = self.read(environ)
             late = environ.get(LATE_RESPONSE)
             if late is None:
-                self.writer.submit(request)
+                self.writer.submit(arrival)
             else:
-                self.writer.enqueue(request, lambda error: late.send(lambda: _reply(environ, start_response, error)))
+                self.writer.enqueue(arrival, lambda error: late.send(lambda: _reply(environ, start_response, error)))
                 late.is_expected = True
         except Exception as error:
             return _reply(environ, start_response, error)
         return _reply(environ, start_response, None) if late is None else []
 
-    def read(self, environ: WSGIEnvironment) -> Request:
+    def read(self, environ: WSGIEnvironment) -> Arrival:
         """Read and check a request. Return its events with the facts about the client.
 
-        This method does not use the database, so that a thread that must not wait can call it.
+        This method does not use the database, because a worker's main thread calls it, which must not wait.
 
         :raises RequestError: the request is invalid.
         """
@@ -136,7 +120,7 @@ class Collector:
         events = parse_events(read_body(environ, MAX_LEAD_BYTES, TooLarge))
         self._check_hosts(environ, events)
         address = self.client_address(environ)
-        return Request(
+        return Arrival(
             now=self.clock(),
             machine=machine_reason(environ, events),
             events=events,
@@ -144,6 +128,7 @@ class Collector:
             agent=environ.get("HTTP_USER_AGENT", ""),
             country=self._country(environ, address),
             vpn_suspected=address in self.vpn_networks,
+            contact_ip=address if self.contact_ip else None,
         )
 
     def start(self) -> None:
@@ -196,27 +181,18 @@ class Collector:
             return code
         return None if self.countries is None else self.countries.find(address)
 
-    def _identify(self, request: Request) -> Arrival:
-        identity = self.identity
-        daily = identity.daily_visitor(request.address, request.agent, request.now)
-        has_lead = any(event["type"] == "lead" for event in request.events)
-        return Arrival(
-            now=request.now,
-            day=identity.salt(request.now).today.day,
-            machine=request.machine,
-            events=request.events,
-            visitors=[
-                identity.stored_visitor(event["visitor"]) if "visitor" in event else daily for event in request.events
-            ],
-            country=request.country,
-            vpn_suspected=request.vpn_suspected,
-            sender=identity.sender(request.address) if has_lead else "",
-            contact_ip=request.address if self.contact_ip else None,
+    def _identify(self, arrival: Arrival) -> Arrival:
+        now, events, identity = arrival.now, arrival.events, self.identity
+        daily = identity.daily_visitor(arrival.address, arrival.agent, now)
+        return arrival._replace(
+            day=identity.salt(now).today.day,
+            visitors=[identity.stored_visitor(event["visitor"]) if "visitor" in event else daily for event in events],
+            sender=identity.sender(arrival.address) if any(event["type"] == "lead" for event in events) else "",
         )
 
-    def _write(self, requests: Sequence[Request]) -> Mapping[int, Exception]:
-        arrivals = [self._identify(request) for request in requests]
-        return self.db.write(lambda at: Batch(at, self.sources).write(arrivals), pipeline=True)
+    def _write(self, arrivals: Sequence[Arrival]) -> Mapping[int, Exception]:
+        identified = [self._identify(arrival) for arrival in arrivals]
+        return self.db.write(lambda at: Batch(at, self.sources).write(identified), pipeline=True)
 
     def _tidy(self) -> bool:
         self.identity.salt(self.clock())  # deletes old salts on a new day, even if nobody visits the site

@@ -91,25 +91,31 @@ on conflict (day, reason) do update set hits = collector_machines.hits + exclude
 
 
 class Arrival(NamedTuple):
-    """A valid request with the ids of its visitors. The batch writes its events.
+    """A valid request. The batch writes its events.
+
+    The last three fields are set before the batch, because the database is needed to compute them.
 
     :param now: the time of the request in milliseconds since the epoch.
-    :param day: the site's day at this time.
     :param machine: if a program such as a crawler sent the request, how it was recognized; None for a person.
+    :param address: the client address.
+    :param agent: the user agent.
+    :param contact_ip: the client address, or None if it must not be stored.
+    :param day: the site's day at the time of the request.
     :param visitors: the visitor id of each event.
     :param sender: the hash of the client address if there is a lead, otherwise "".
-    :param contact_ip: the client address, or None if it must not be stored.
     """
 
     now: int
-    day: int
     machine: str | None
     events: Sequence[Event]
-    visitors: Sequence[str]
+    address: str
+    agent: str
     country: str | None
     vpn_suspected: bool
-    sender: str
     contact_ip: str | None
+    day: int = 0
+    visitors: Sequence[str] = ()
+    sender: str = ""
 
 
 class Batch:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 ACCEPT_PAUSE: Final = 0.0003  # seconds
 
 PEEKED_BYTES: Final = 8_192  # longer requests are handled by another thread
-CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,4})(?![^\r])", re.IGNORECASE)
+CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,4})(?:\r|$)", re.IGNORECASE)
 NEEDS_WAITING: Final = re.compile(rb"\r\n(transfer-encoding|expect):", re.IGNORECASE)
 
 
