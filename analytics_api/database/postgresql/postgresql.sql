@@ -1030,7 +1030,7 @@ return format($$
     group by session_id, visitor_id, fingerprint, started_at, country, referrer_domain, entry_page
     having sum(sign) %s$$, condition);
 
--- Returns a query for the first session of each visitor that meets `condition`. `visitors` is a query with the column
+-- Returns a query for each visitor's first session for which `condition` is true. `visitors` is a query with the column
 -- visitor_id. The sessions are searched by a range, as in expected_lead_attributions.
 create or replace function build_first_sessions(visitors text, condition text default 'true') returns text
 immutable
