@@ -1032,7 +1032,7 @@ return format($$
 
 -- Returns a query for each visitor's first session for which `condition` is true. `visitors` is a query with the column
 -- visitor_id. The sessions are searched by a range, as in expected_lead_attributions.
-create or replace function build_first_sessions(visitors text, condition text default 'true') returns text
+create or replace function build_first_sessions(visitors text, condition text) returns text
 immutable
 return format($$
     select first.session_id
@@ -1075,7 +1075,8 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   $$) || '; if is_counting_paused() then ' || build_facts_deletion('select session_id from changes') || $$;
     -- A visitor of an archived session is not new.
     update session_facts set is_new = 0
-    where is_new = 1 and session_id = any (array($$ || build_first_sessions('select visitor_id from changes') || $$));
+    where is_new = 1 and session_id = any (array($$
+      || build_first_sessions('select visitor_id from changes', 'true') || $$));
   end if
   $$,
   build_identity_locks(
@@ -1112,14 +1113,14 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     where sessions = 0 and fingerprint = any (array(select fingerprint from changes where sign = -1));
   $$ || build_facts_deletion(build_moved('< 0')) || $$;
     update session_facts set is_new = 1
-    where is_new = 0 and session_id = any (array($$ || build_first_sessions(build_moved('< 0')) || $$
+    where is_new = 0 and session_id = any (array($$ || build_first_sessions(build_moved('< 0'), 'true') || $$
       where not exists (
         select
         from visitor_days
         where visitor_days.visitor_id = visitors.visitor_id and archived <> 0)));
   end if;
   with moved as materialized ($$ || build_moved('> 0') || $$),
-  firsts as materialized ($$ || build_first_sessions('select visitor_id from moved') || $$)
+  firsts as materialized ($$ || build_first_sessions('select visitor_id from moved', 'true') || $$)
   insert into session_facts
   select day,
     case
@@ -1140,7 +1141,7 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     and day = (select day from session_facts where session_facts.session_id = e.session_id);
   -- A session that was the first of its visitor may have an earlier one now.
   with moved as materialized ($$ || build_moved('> 0') || $$),
-  firsts as materialized ($$ || build_first_sessions('select visitor_id from moved') || $$)
+  firsts as materialized ($$ || build_first_sessions('select visitor_id from moved', 'true') || $$)
   update session_facts set is_new = 0
   where is_new = 1 and session_id not in (select session_id from firsts) and session_id = any (array($$
     || build_first_sessions('select visitor_id from moved', 'session_id not in (select session_id from moved)') || $$));
