@@ -285,7 +285,8 @@ select 6, fingerprint, '', day
 from fingerprint_days
 union all
 select 7, session_id, page_id, day
-from session_pages;
+from days_of_sessions
+cross join session_pages using (session_id, day);
 
 
 -- tables for statistics with filters
@@ -319,6 +320,7 @@ create table events_of_other_days (
   events     integer not null,
   primary key (day, session_id)
 ) strict, without rowid;
+create index events_of_other_days_by_session on events_of_other_days (session_id);
 
 -- The rows of session_facts, for searches by session_id. Their primary key begins with the day, which is looked up in
 -- sessions first.
@@ -446,13 +448,27 @@ create table archived_page_counts (
 ) strict, without rowid;
 
 create table session_pages (
+  day        integer not null,
   session_id text not null,
   page_id    integer not null,
-  day        integer not null,
   views      integer not null,
   archived   integer not null default 0,
-  primary key (session_id, page_id, day)
+  primary key (day, session_id, page_id)
 ) strict, without rowid;
+create index archived_session_pages on session_pages (session_id) where archived <> 0 or views = 0;
+
+-- The days on which a session began, has events, or has archived page views. A day may occur twice. A search for the
+-- pages of a session compares the day with these days, because the primary key of session_pages begins with the day.
+create view days_of_sessions as
+select session_id, cast(day as integer) as day
+from counted_sessions
+union all
+select session_id, day
+from events_of_other_days
+union all
+select session_id, day
+from session_pages
+where archived <> 0;
 
 create view all_time_pages as
 select page, views, sessions
@@ -1155,10 +1171,19 @@ end;
 create trigger page_change instead of insert on page_changes when new.page_id is not null
 begin
   insert into page_view_changes
-  values (new.sign, new.session_id, new.page_id, new.day, iif(new.sign = 1, (
-      select max(day)
-      from session_pages
-      where session_id = new.session_id and page_id = new.page_id), new.day));
+  values (new.sign, new.session_id, new.page_id, new.day,
+    case
+      when new.sign = -1 or exists (
+          select 1
+          from session_pages
+          where day = new.day and session_id = new.session_id and page_id = new.page_id) then new.day
+      when exists (select 1 from events_of_other_days where session_id = new.session_id)
+        or not exists (select 1 from session_facts where day = new.day and session_id = new.session_id)
+        or exists (select 1 from session_pages where session_id = new.session_id and archived <> 0) then (
+          select max(day)
+          from visit_days
+          where dimension = 7 and identity = new.session_id and key = new.page_id)
+    end);
 end;
 
 create view page_view_changes as
@@ -1178,15 +1203,15 @@ begin
     sessions = sessions + excluded.sessions;
   insert into visit_changes
   values (new.last_day <> new.day, 1, 7, new.session_id, new.page_id, new.day);
-  insert into session_pages (session_id, page_id, day, views)
-  values (new.session_id, new.page_id, new.day, new.sign)
+  insert into session_pages (day, session_id, page_id, views)
+  values (new.day, new.session_id, new.page_id, new.sign)
   on conflict do update set views = views + excluded.views;
 end;
 
 create trigger session_pages_empty after update of views on session_pages when new.views = 0
 begin
   delete from session_pages
-  where session_id = new.session_id and page_id = new.page_id and day = new.day;
+  where day = new.day and session_id = new.session_id and page_id = new.page_id;
   insert into visit_changes
   values (true, -1, 7, new.session_id, new.page_id, new.day);
 end;

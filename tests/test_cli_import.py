@@ -356,8 +356,8 @@ def settled(path):
     tables["leads"] = [tuple(codes.get(value, value) for value in lead) for lead in tables["leads"]]
     pages = {page_id: page for page_id, page, *_ in tables["pages"]}
     tables["pages"] = sorted(row[1:] for row in tables["pages"] if any(row[2:]))  # triggers may leave rows of zeros
-    for table in ("session_pages", "page_counts", "page_returns"):
-        tables[table] = sorted((key, pages[page_id], *rest) for key, page_id, *rest in tables[table])
+    for table, column in (("session_pages", 2), ("page_counts", 1), ("page_returns", 1)):
+        tables[table] = sorted((*row[:column], pages[row[column]], *row[column + 1 :]) for row in tables[table])
     for table, keys in KEY_COLUMNS.items():  # triggers may leave rows whose counts are 0
         tables[table] = [row for row in tables[table] if any(row[keys:])]
     return tables

@@ -162,7 +162,7 @@ EXTRA = {
         from session_facts
         limit 1
     """,
-    "session_pages": "insert into session_pages values ('none', 1, 5, 1, 0)",
+    "session_pages": "insert into session_pages values (5, 'none', 1, 1, 0)",
     "session_returns": "insert into session_returns values (0, 6, 5, '', 1)",
     "status_counts": "insert into status_counts values ('lost in thought', 1)",
     "visitor_days": "insert into visitor_days values ('none', 5, 'IN', 1, 0)",

@@ -5,7 +5,7 @@ from helpers.client import NOW
 
 from analytics_api import Context, open_database
 from analytics_api.endpoints import geo, overview, pages, sources
-from analytics_api.statistics import matching
+from analytics_api.statistics import filtered_columns, matching
 from analytics_api.values.calendar import DAY_MS
 
 FILTERS = {"country": ["IN", "DE"]}
@@ -105,16 +105,14 @@ def test_events_are_searched_in_an_index(monkeypatch, ctx, event_types, index):
 
 
 @pytest.mark.parametrize(
-    ("max_session_ratio", "viewed_pages", "step"),
+    ("viewed_pages", "step"),
     [
-        (8, ["/a"], "SCAN viewed"),
-        (0, ["/a"], "SEARCH viewed USING PRIMARY KEY (session_id=? AND page_id=? AND day>? AND day<?)"),
-        (0, ["/a", "/b"], "SEARCH viewed USING PRIMARY KEY (session_id=?)"),
+        (["/a"], "SEARCH viewed USING PRIMARY KEY (day=? AND session_id=? AND page_id=?)"),
+        (["/a", "/b"], "SEARCH viewed USING PRIMARY KEY (day=? AND session_id=?)"),
     ],
-    ids=["all", "one", "several"],
+    ids=["one", "several"],
 )
-def test_filter_by_page_reads_views_of_any_day(monkeypatch, ctx, max_session_ratio, viewed_pages, step):
-    monkeypatch.setattr(matching, "MAX_SESSION_RATIO", max_session_ratio)
+def test_filter_by_page_searches_views_of_any_day(monkeypatch, ctx, viewed_pages, step):
     views = [("a", "/a", 0), ("b", "/a", -3), ("c", "/b", 0), ("d", "/c", 0)]
     for session_id, page, day in views:
         parameters = {"session_id": session_id, "page": page, "occurred_at": NOW + day * DAY_MS}
@@ -135,22 +133,19 @@ def test_filter_by_page_reads_views_of_any_day(monkeypatch, ctx, max_session_rat
     assert {plan.replace(" EXISTS", "") for plan in plans if "viewed" in plan} == {step}
 
 
-def test_page_views_are_read_in_the_order_of_their_key(monkeypatch, ctx):
+@pytest.mark.parametrize("max_share", [-1, 1], ids=["subtracted", "added"])
+def test_page_views_are_searched_by_day_and_session(monkeypatch, ctx, max_share):
+    monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
     plans = []
     tuples = ctx.db.tuples
 
     def explain(sql, **params):
-        if "cross join session_pages as p\nwhere" in sql:
-            plans.append([step for *_, step in tuples(f"explain query plan {sql}", **params)])
+        if "cross join session_pages as p\n" in sql:
+            plans.extend(step for *_, step in tuples(f"explain query plan {sql}", **params))
         return tuples(sql, **params)
 
     monkeypatch.setattr(ctx.db, "tuples", explain)
-    pages.top(ctx, filters=FILTERS)
+    pages.top(ctx, days=1, filters=FILTERS)
 
-    assert [
-        "CO-ROUTINE s",
-        "SEARCH s USING PRIMARY KEY (day>? AND day<?)",
-        "USE TEMP B-TREE FOR ORDER BY",
-        "SCAN s",
-        "SEARCH p USING PRIMARY KEY (session_id=?)",
-    ] in plans
+    assert {step for step in plans if " p " in step} == {"SEARCH p USING PRIMARY KEY (day=? AND session_id=?)"}
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plans

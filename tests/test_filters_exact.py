@@ -32,9 +32,6 @@ EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "12"))  # `make faults` runs mo
 MAX_SESSIONS = st.sampled_from([-1, matching.MAX_SESSIONS])
 # If a larger share of the sessions matches, the page views of the other sessions are subtracted from all page views.
 MAX_SHARE = st.sampled_from([-1, 1])
-# If the database has more than this many times the sessions of the range, a filter by page searches the views of each
-# session in the range. Otherwise it reads all views.
-MAX_SESSION_RATIO = st.sampled_from([-1, 1_000])
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -49,7 +46,6 @@ MAX_SESSION_RATIO = st.sampled_from([-1, 1_000])
     interval=st.sampled_from(sessions.INTERVALS),
     max_sessions=MAX_SESSIONS,
     max_share=MAX_SHARE,
-    max_session_ratio=MAX_SESSION_RATIO,
 )
 def test_every_filtered_statistic_is_exact(
     monkeypatch,
@@ -63,12 +59,10 @@ def test_every_filtered_statistic_is_exact(
     interval,
     max_sessions,
     max_share,
-    max_session_ratio,
 ):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
     monkeypatch.setattr(filtered_columns, "SAMPLE_DAYS", 100)
     monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
-    monkeypatch.setattr(matching, "MAX_SESSION_RATIO", max_session_ratio)
     empty(database, zone, page_query)
     rows, raw_since = write(database, writes, zone)
     write_leads(database, leads)
@@ -116,15 +110,11 @@ def test_every_filtered_statistic_is_exact(
     filters=FILTERS,
     max_sessions=MAX_SESSIONS,
     max_share=MAX_SHARE,
-    max_session_ratio=MAX_SESSION_RATIO,
 )
-def test_range_ends_within_a_day(
-    monkeypatch, database, zone, writes, ends, until, filters, max_sessions, max_share, max_session_ratio
-):
+def test_range_ends_within_a_day(monkeypatch, database, zone, writes, ends, until, filters, max_sessions, max_share):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
     monkeypatch.setattr(filtered_columns, "SAMPLE_DAYS", 100)
     monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
-    monkeypatch.setattr(matching, "MAX_SESSION_RATIO", max_session_ratio)
     empty(database, zone, "keep")
     rows, _ = write(database, writes, zone)
     write_leads(database, [])

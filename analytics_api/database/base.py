@@ -45,7 +45,7 @@ ARCHIVING_COUNTERS = {
     "pages": "page_id",
     "visitor_days": "visitor_id, day, country_code",
     "fingerprint_days": "fingerprint, day",
-    "session_pages": "session_id, page_id, day",
+    "session_pages": "day, session_id, page_id",
     "lead_attributions": "lead_id",
 }
 

@@ -194,7 +194,7 @@ from (
   select session_id, page_id, day, archived, archived
   from session_pages
   where archived <> 0) as counts
-group by session_id, page_id, day;
+group by day, session_id, page_id;
 
 create view expected_page_counts as
 select day, page_id, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions

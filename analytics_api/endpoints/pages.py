@@ -108,8 +108,11 @@ from (
   select page_id, views, coalesce((
       select 0
       from session_pages as p
-      where p.session_id = visits.session_id and p.page_id = visits.page_id and p.day between :first and :last
-        and p.views > 0
+      where p.day in (
+          select day
+          from days_of_sessions as d
+          where d.session_id = visits.session_id and d.day between :first and :last)
+        and p.session_id = visits.session_id and p.page_id = visits.page_id and p.views > 0
       limit 1), 1)
   from visits) as counts
 join shown using (page_id)

@@ -117,7 +117,7 @@ where fingerprint in ({IN_LIST}) and archived > 0
 update session_pages set
   views = views - archived,
   archived = 0
-where session_id in ({IN_LIST}) and archived > 0
+where session_id in ({IN_LIST}) and archived <> 0
 """,
 }
 

@@ -37,9 +37,24 @@ IS_NEW: Final = {"new": 1, "returning": 0}
 MAX_COMPARISONS = 4
 IS_ONE_OF = "{expression} in (select value from json_each(cast(:{name} as text)))"
 
-# The session viewed one of the pages. Views whose events were all purged do not count. The operator is `<>`, because
-# PostgreSQL would estimate that `>` is true for only a third of the rows, and choose a slower plan.
-HAS_VIEWED = """exists (
+# The session viewed one of the pages, on the day on which it began or on another day. Views whose events were all
+# purged do not count.
+HAS_VIEWED = """(exists (
+    select 1
+    from session_pages as viewed
+    where viewed.day = s.day and viewed.session_id = s.session_id
+      and viewed.views <> viewed.archived
+      and ({condition}))
+  or s.session_id in (
+    select e.session_id
+    from events_of_other_days as e
+    cross join session_pages as viewed
+    where viewed.day = e.day and viewed.session_id = e.session_id
+      and viewed.views <> viewed.archived
+      and ({condition})))"""
+# The same as HAS_VIEWED, for PostgreSQL, which converts it to a join of the sessions with the views. The operator is
+# `<>`, because PostgreSQL would estimate that `>` is true for only a third of the rows, and choose a slower plan.
+HAS_JOINED_VIEW = """exists (
     select 1
     from session_pages as viewed
     where viewed.session_id = s.session_id
@@ -65,23 +80,20 @@ IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({
 # `Matching.event_period`.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
 IN_EVENT_DAYS: Final = "viewed.day between :first_event_day and :last_event_day"
-# The sources of MEMBERS, which reads the ids of the sessions for which HAS_EVENT or HAS_VIEWED is true. Instead of
-# these conditions, SQLite tests IS_MEMBER, and gets the ids as the parameter `members`. Reading all views of 30 days
-# takes a third of the time of searching the views of each session.
-WITH_EVENT: Final = "events\n  where ({condition})" + IN_EVENT_PERIOD
-WITH_VIEW: Final = f"""session_pages as viewed
-  where {IN_EVENT_DAYS} and ({{condition}}) and viewed.views <> viewed.archived
-  group by session_id"""
-MEMBERS: Final = """
+# The ids of the sessions for which HAS_EVENT is true. Instead of HAS_EVENT, SQLite tests IS_MEMBER, and gets the ids as
+# the parameter `members`.
+MEMBERS: Final = f"""
 select cast(session_id as blob)
-from {source}
+from events
+where ({{condition}}){IN_EVENT_PERIOD}
 """
 # The ids as one string, and their number. This takes half of the time of one row for each id.
-JOINED_MEMBERS: Final = """
+JOINED_MEMBERS: Final = f"""
 select cast(group_concat(session_id, char(31)) as blob), count(*)
 from (
   select session_id
-  from {source}
+  from events
+  where ({{condition}}){IN_EVENT_PERIOD}
   limit :max_ids)
 """
 SEPARATOR: Final = b"\x1f"
@@ -119,7 +131,7 @@ class Conditions(NamedTuple):
         row, or no such row if the name ends in `.not`.
     :param events: conditions on a row of events, by the name of the filter, with the same meaning of `.not`.
     :param is_new: whether only first sessions of visitors match, so that no two matches have the same visitor.
-    :param has_event: the template for a condition of `events`: HAS_EVENT, or HAS_JOINED_EVENT on PostgreSQL.
+    :param is_joined: whether to use HAS_JOINED_VIEW and HAS_JOINED_EVENT, instead of HAS_VIEWED and HAS_EVENT.
     """
 
     sessions: list[str]
@@ -127,34 +139,28 @@ class Conditions(NamedTuple):
     events: dict[str, str]
     values: dict[str, Any]
     is_new: bool = False
-    has_event: str = HAS_EVENT
+    is_joined: bool = False
 
     def to_sql(self, *, in_period: bool = False, members_of: str | None = None) -> str:
         """Return a condition on a row `s` of session_facts.
 
         :param in_period: whether only events of IN_EVENT_PERIOD and views of IN_EVENT_DAYS are searched.
-        :param members_of: the name of a filter in `views` or `events`, which is then tested by session ids. Statements
-            need the parameter `members`, the ids of the sessions with a row that meets the filter's condition.
+        :param members_of: the name of a filter in `events`, which is then tested by session ids. Statements need the
+            parameter `members`, the ids of the sessions with an event that meets the filter's condition.
         """
         days, instants = (f" and {IN_EVENT_DAYS}", IN_EVENT_PERIOD) if in_period else ("", "")
-        rows = {name: HAS_VIEWED.format(condition=sql, in_period=days) for name, sql in self.views.items()}
-        for name, sql in self.events.items():
-            rows[name] = self.has_event.format(condition=sql, in_period=instants)
+        view, event = (HAS_JOINED_VIEW, HAS_JOINED_EVENT) if self.is_joined else (HAS_VIEWED, HAS_EVENT)
+        rows = {name: view.format(condition=sql, in_period=days) for name, sql in self.views.items()}
+        rows |= {name: event.format(condition=sql, in_period=instants) for name, sql in self.events.items()}
         if members_of is not None:
             rows[members_of] = IS_MEMBER
         return "\n  and ".join([*self.sessions, *(_negate_if_not(name, sql) for name, sql in rows.items())])
-
-    def source_of_members(self, name: str) -> str:
-        """Return `source` of MEMBERS: the table and the clauses of the rows that meet the condition of a filter."""
-        if name in self.views:
-            return WITH_VIEW.format(condition=self.views[name])
-        return WITH_EVENT.format(condition=self.events[name])
 
 
 def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> Conditions:
     """Return the conditions of filters."""
     is_new = [*filters.get("visitor", ())] == ["new"]
-    conditions = Conditions([], {}, {}, {}, is_new, HAS_JOINED_EVENT if db.counts_in_sql else HAS_EVENT)
+    conditions = Conditions([], {}, {}, {}, is_new, is_joined=db.counts_in_sql)
     for name, texts in filters.items():
         field, _, suffix = name.partition(".")
         values = _find_values(db, field, suffix, texts)

@@ -24,7 +24,6 @@ from .filtered_events import (
     CODE,
     CODES_OF_SESSION,
     OWN_VIEWS,
-    SORTED_OWN_VIEWS,
     VIEW_FACTOR,
     other_views_statement,
 )
@@ -313,11 +312,8 @@ def most_match(db: Database, matching: Matching) -> bool:
 
 
 def _add_own_views(db: Database, matching: Matching, views: Views, condition: str, *, by_day: bool) -> None:
-    codes = f"cast(json_group_array({CODE}) as blob)"
-    if by_day:
-        own = f"select s.day, {codes}{OWN_VIEWS.format(condition=condition)}\ngroup by s.day"
-    else:
-        own = f"select null, {codes}{SORTED_OWN_VIEWS.format(condition=condition)}"
+    day, group_by = ("s.day", "\ngroup by s.day") if by_day else ("null", "")
+    own = f"select {day}, cast(json_group_array({CODE}) as blob){OWN_VIEWS.format(condition=condition)}{group_by}"
     for day, array in db.tuples(own, **matching.parameters):
         views.add_codes(_parse(array), day)
 

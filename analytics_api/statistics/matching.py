@@ -24,9 +24,6 @@ IN_LATEST_DAYS: Final = "s.day >= :first and +s.day <= :last_day"
 # visitors.
 MAX_SESSIONS: Final = 200_000
 MAX_IDS: Final = 500_000  # one string of more ids would need more than about 100 MB
-# If all sessions are more than this many times the sessions of the range, the views of each session in the range are
-# searched, which takes less time than reading all views.
-MAX_SESSION_RATIO: Final = 8
 # Reads the sessions that began in the range or have events in the range, but only those that have events on another day
 # than the day on which they began. Returns the first and the last day of these events, and of the beginnings of these
 # sessions, or nulls if there are no such sessions.
@@ -44,8 +41,7 @@ where session_id in (
   where day between :first and :last_day or first_day between :first and :last_day)
 """
 SESSION_NUMBERS = """
-select (select coalesce(max(day), 0) from session_facts), coalesce(sum(sessions), 0),
-  coalesce((select sessions from day_counts where day = -1), 0)
+select (select coalesce(max(day), 0) from session_facts), coalesce(sum(sessions), 0)
 from day_counts
 where day between :first and :last_day
 """
@@ -59,7 +55,7 @@ class Matching(NamedTuple):
     :param in_range: an SQL condition that the session `s` began in the range.
     :param by_columns: whether filtered_columns.py counts the sessions.
     :param event_period: the parameters of IN_EVENT_PERIOD and IN_EVENT_DAYS, if the conditions need them.
-    :param members: the ids of the sessions with an event or a view that matches, if the condition calls `is_member`.
+    :param members: the ids of the sessions with an event that matches, if the condition calls `is_member`.
     :param rows: rows that were already read for this range, by the section of the dashboard.
     :param earlier: the same filters in the earlier range of a comparison, if its rows were already read. Its lists with
         a limit have only rows whose key is also in the lists of `rows`.
@@ -117,38 +113,26 @@ def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
     until = "" if period.cut_begins_at is None else " and s.started_at < :ends_at"
     if db.counts_in_sql:
         return Matching(conditions, condition, period, IN_DAYS + until, by_columns=False, event_period=event_period)
-    [[newest_day, sessions, all_sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
+    [[newest_day, sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
     in_range = (IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS) + until
     by_columns = sessions <= MAX_SESSIONS
-    name = _choose_filter(conditions, reads_views=all_sessions <= MAX_SESSION_RATIO * sessions) if by_columns else None
     matching = Matching(conditions, condition, period, in_range, by_columns, event_period)
-    return _find_members(db, matching, name) if name else matching
+    return _find_members(db, matching) if by_columns and len(conditions.events) == 1 else matching
 
 
-def _choose_filter(conditions: Conditions, *, reads_views: bool) -> str | None:
-    """Return the filter by events or views whose sessions are read once for all statements, or None.
-
-    A filter by views is returned only if there is no other filter. Otherwise, searching the views of the sessions that
-    match the other filters takes less time.
-    """
-    if len(conditions.events) == 1:
-        return next(iter(conditions.events))
-    is_only = len(conditions.views) == 1 and not conditions.events and not conditions.sessions
-    return next(iter(conditions.views)) if is_only and reads_views else None
-
-
-def _find_members(db: Database, matching: Matching, name: str) -> Matching:
-    """Read the ids of the sessions with an event or a view into a set, once for all statements.
+def _find_members(db: Database, matching: Matching) -> Matching:
+    """Read the ids of the sessions with an event that matches into a set, once for all statements.
 
     Otherwise, SQLite would build a tree of the ids for each statement. SQLite calls Python to search the set, which
     takes as long as searching the tree.
     """
-    source = matching.conditions.source_of_members(name)
-    sql = JOINED_MEMBERS.format(source=source)
+    [(name, condition)] = matching.conditions.events.items()
+    sql = JOINED_MEMBERS.format(condition=condition)
     [[text, number]] = db.tuples(sql, **matching.parameters, max_ids=MAX_IDS)
     ids = text.split(SEPARATOR) if number else []
     if number == MAX_IDS or number != len(ids):  # there may be more ids, or an id contains the separator
-        ids = [session_id for (session_id,) in db.tuples(MEMBERS.format(source=source), **matching.parameters)]
+        rows = db.tuples(MEMBERS.format(condition=condition), **matching.parameters)
+        ids = [session_id for (session_id,) in rows]
     return matching._replace(condition=matching.conditions.to_sql(members_of=name), members=frozenset(ids))
 
 

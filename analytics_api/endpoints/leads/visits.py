@@ -35,7 +35,10 @@ VIEWED = f"""
 select session_id, page, cast(sum(viewed.views) as bigint) as views
 from session_pages as viewed
 join pages using (page_id)
-where session_id in ({SESSION_IDS})
+where (day, session_id) in (
+  select day, session_id
+  from days_of_sessions
+  where session_id in ({SESSION_IDS}))
 group by session_id, pages.page_id
 order by session_id, views desc, page
 """
