@@ -311,14 +311,14 @@ create index if not exists sharded_pages on pages (page_id)
   where is_sharded or octet_length(page) > 1300;
 
 create table if not exists session_pages (
+  day        integer not null,
   session_id text collate "C" not null,
   page_id    bigint not null,
-  day        integer not null,
   views      bigint not null,
   archived   bigint not null default 0,
-  primary key (session_id, page_id, day)
+  primary key (day, session_id, page_id) include (views, archived)
 );
-create index if not exists session_pages_by_day on session_pages (day, session_id) include (page_id, views, archived);
+create index if not exists archived_session_pages on session_pages (session_id) where archived <> 0 or views = 0;
 
 -- The sessions that leads are attributed to, as in schema.sql.
 create table if not exists lead_attributions (
@@ -498,10 +498,31 @@ create table events_of_other_days (
 );
 create index events_of_other_days_by_day on events_of_other_days (day);
 
--- The name for searches by session_id, as in schema.sql.
+-- These views are for searches by session_id, as in schema.sql.
 create view facts_of_sessions as
 select *
 from session_facts;
+
+create view days_of_sessions as
+select session_id, day
+from session_facts
+union all
+select session_id, day
+from events_of_other_days
+union all
+select session_id, day
+from session_pages
+where archived <> 0;
+
+-- `offset 0` prevents a plan that reads all rows of session_pages.
+create view pages_of_sessions as
+select days.session_id, viewed.page_id, days.day
+from days_of_sessions as days
+cross join lateral (
+  select page_id
+  from session_pages
+  where day = days.day and session_id = days.session_id
+  offset 0) as viewed;
 
 -- counters of sessions
 
@@ -1263,8 +1284,8 @@ call count_changes('events',
   order by page_id
   for no key update
   $$,
-  build_upsert('session_pages', 'session_id, page_id, day', 'views', $$
-    select session_id, page_id, day, sum(sign) as views
+  build_upsert('session_pages', 'day, session_id, page_id', 'views', $$
+    select day, session_id, page_id, sum(sign) as views
     from changes
     cross join lateral (
       select page_id
@@ -1272,8 +1293,8 @@ call count_changes('events',
       where index_key(pages.page) = index_key(changes.page)
       offset 0) as viewed  -- `offset 0` prevents a plan that reads all pages
     where event_type = 'page_view'
-    group by session_id, page_id, day
-    order by session_id, page_id, day
+    group by day, session_id, page_id
+    order by day, session_id, page_id
   $$),
   $$
   if tg_op <> 'INSERT' then
@@ -1305,7 +1326,7 @@ return format($$
     union all
     select stored.*, 1, 1
     from (select distinct %2$s from moved where not is_alone) as moved
-    cross join lateral (select %4$s, day from %1$s where (%2$s) = (%3$s) offset 0) as stored),
+    cross join lateral (select distinct %4$s, day from %1$s where (%2$s) = (%3$s) offset 0) as stored),
   visit_days as (
     select dimension, identity, key, day, sum(now) as now, sum(before) as before
     from identity_days
@@ -1334,7 +1355,7 @@ create or replace function build_alone_condition(days_table text, identity text,
 stable
 return format($$tg_op = 'UPDATE' or tg_op = 'INSERT' and not exists (
     select
-    from changes
+    from (select distinct %4$s, day from changes) as changes
     cross join lateral (
       select
       from %1$s
@@ -1445,7 +1466,7 @@ call count_changes('session_pages', array[build_erasure_locks('session_id', 1) |
     for no key update;
   end if
   $$,
-  'if ' || build_alone_condition('session_pages', 'session_id, page_id', 'session_id, page_id')
+  'if ' || build_alone_condition('days_of_sessions', 'session_id', 'session_id')
   || ' then ' || build_page_counts($$
   by_day as materialized (
     select page_id, day, sum(sign * views) as views, case tg_op when 'INSERT' then count(*) else 0 end as sessions,
@@ -1454,7 +1475,7 @@ call count_changes('session_pages', array[build_erasure_locks('session_id', 1) |
     group by page_id, day)$$)
   -- An identity is a page in a session here, so the column `visitors` of `visits` is a number of sessions.
   || '; else ' || build_page_counts(build_visits(
-    'session_pages', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')
+    'pages_of_sessions', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')
   || ', returns as (' || build_upsert('page_returns', 'day, page_id, previous_day, shard', 'sessions', $$
     select day, key as page_id, previous_day, visitors as sessions
     from visits

@@ -64,6 +64,10 @@ drop index if exists status_changes_by_lead;
 alter table lead_submissions
   drop constraint if exists submitted_at_of_1300_bytes_at_most;
 drop function if exists utc_day;
+drop index if exists session_pages_by_day;
+alter table if exists session_pages
+  drop constraint if exists session_pages_pkey,
+  add constraint session_pages_pkey primary key (day, session_id, page_id) include (views, archived);
 alter index if exists leads_in_stage_by_enquiry rename to leads_in_status_by_enquiry;
 alter index if exists leads_in_stage_by_follow_up rename to leads_in_status_by_follow_up;
 alter index if exists leads_in_stage_by_score rename to leads_in_status_by_score;
