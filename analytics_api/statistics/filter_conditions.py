@@ -37,6 +37,11 @@ IS_NEW: Final = {"new": 1, "returning": 0}
 MAX_COMPARISONS = 4
 IS_ONE_OF = "{expression} in (select value from json_each(cast(:{name} as text)))"
 
+# These conditions limit a search to a period that includes all events of the range's sessions. The parameters are in
+# `Matching.event_period`.
+IN_EVENT_PERIOD: Final = "occurred_at >= :events_begin_at and occurred_at < :events_end_at"
+IN_EVENT_DAYS: Final = "viewed.day between :first_event_day and :last_event_day"
+
 # The session viewed one of the pages, on the day on which it began or on another day. Views whose events were all
 # purged do not count.
 HAS_VIEWED = """(exists (
@@ -54,38 +59,34 @@ HAS_VIEWED = """(exists (
       and ({condition})))"""
 # The same as HAS_VIEWED, for PostgreSQL, which converts it to a join of the sessions with the views. The operator is
 # `<>`, because PostgreSQL would estimate that `>` is true for only a third of the rows, and choose a slower plan.
-HAS_JOINED_VIEW = """exists (
+HAS_JOINED_VIEW = f"""exists (
     select 1
     from session_pages as viewed
     where viewed.session_id = s.session_id
       and viewed.views <> viewed.archived
-      and ({condition}){in_period})"""
+      and ({{condition}}) and {IN_EVENT_DAYS})"""
 IS_ONE_OF_PAGES = "{expression} in (select cast(value as bigint) from json_each(cast(:{name} as text)))"
 
 # Because of the sign `+`, SQLite does not search each session on each day of session_facts after ANALYZE.
 HAS_EVENT = """+s.session_id in (
     select session_id
     from events
-    where ({condition}){in_period})"""
+    where ({condition}) and {in_period})"""
 # The same as HAS_EVENT, for PostgreSQL, which converts it to a join of the sessions with the events. With HAS_EVENT,
 # the filter `event_type.not` is a `not in`: PostgreSQL would read a list of all these events for each session.
 HAS_JOINED_EVENT = """exists (
     select 1
     from events
-    where events.session_id = s.session_id and ({condition}){in_period})"""
+    where events.session_id = s.session_id and ({condition}) and {in_period})"""
 # The index rare_events_by_type is used only for statements that contain the condition of this index, as IS_RARE does.
 FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
 IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
-# These conditions limit a search to a period that includes all events of the range's sessions. The parameters are in
-# `Matching.event_period`.
-IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
-IN_EVENT_DAYS: Final = "viewed.day between :first_event_day and :last_event_day"
 # The ids of the sessions for which HAS_EVENT is true. Instead of HAS_EVENT, SQLite tests IS_MEMBER, and gets the ids as
 # the parameter `members`.
 MEMBERS: Final = f"""
 select cast(session_id as blob)
 from events
-where ({{condition}}){IN_EVENT_PERIOD}
+where ({{condition}}) and {IN_EVENT_PERIOD}
 """
 # The ids as one string, and their number. This takes half of the time of one row for each id.
 JOINED_MEMBERS: Final = f"""
@@ -93,7 +94,7 @@ select cast(group_concat(session_id, char(31)) as blob), count(*)
 from (
   select session_id
   from events
-  where ({{condition}}){IN_EVENT_PERIOD}
+  where ({{condition}}) and {IN_EVENT_PERIOD}
   limit :max_ids)
 """
 SEPARATOR: Final = b"\x1f"
@@ -131,7 +132,7 @@ class Conditions(NamedTuple):
         row, or no such row if the name ends in `.not`.
     :param events: conditions on a row of events, by the name of the filter, with the same meaning of `.not`.
     :param is_new: whether only first sessions of visitors match, so that no two matches have the same visitor.
-    :param is_joined: whether to use HAS_JOINED_VIEW and HAS_JOINED_EVENT, instead of HAS_VIEWED and HAS_EVENT.
+    :param is_joined: whether to use HAS_JOINED_VIEW and HAS_JOINED_EVENT instead of HAS_VIEWED and HAS_EVENT.
     """
 
     sessions: list[str]
@@ -141,17 +142,19 @@ class Conditions(NamedTuple):
     is_new: bool = False
     is_joined: bool = False
 
-    def to_sql(self, *, in_period: bool = False, members_of: str | None = None) -> str:
+    def to_sql(self, *, of_few: bool = False, of_range: bool = True, members_of: str | None = None) -> str:
         """Return a condition on a row `s` of session_facts.
 
-        :param in_period: whether only events of IN_EVENT_PERIOD and views of IN_EVENT_DAYS are searched.
+        :param of_few: whether the statement tests only a few sessions. The views of each session are then searched.
+        :param of_range: whether only sessions of the range are tested, whose events are in IN_EVENT_PERIOD.
         :param members_of: the name of a filter in `events`, which is then tested by session ids. Statements need the
             parameter `members`, the ids of the sessions with an event that meets the filter's condition.
         """
-        days, instants = (f" and {IN_EVENT_DAYS}", IN_EVENT_PERIOD) if in_period else ("", "")
-        view, event = (HAS_JOINED_VIEW, HAS_JOINED_EVENT) if self.is_joined else (HAS_VIEWED, HAS_EVENT)
-        rows = {name: view.format(condition=sql, in_period=days) for name, sql in self.views.items()}
-        rows |= {name: event.format(condition=sql, in_period=instants) for name, sql in self.events.items()}
+        view = HAS_JOINED_VIEW if self.is_joined and not of_few else HAS_VIEWED
+        event = HAS_JOINED_EVENT if self.is_joined else HAS_EVENT
+        rows = {name: view.format(condition=sql) for name, sql in self.views.items()}
+        in_period = IN_EVENT_PERIOD if of_range else "true"
+        rows |= {name: event.format(condition=sql, in_period=in_period) for name, sql in self.events.items()}
         if members_of is not None:
             rows[members_of] = IS_MEMBER
         return "\n  and ".join([*self.sessions, *(_negate_if_not(name, sql) for name, sql in rows.items())])

@@ -319,8 +319,7 @@ def _add_own_views(db: Database, matching: Matching, views: Views, condition: st
 
 
 def _add_other_views(db: Database, matching: Matching, views: Views) -> None:
-    other = other_views_statement(matching.condition, is_cut=matching.period.cut_begins_at is not None)
-    for row in db.tuples(other, **matching.parameters):
+    for row in db.tuples(other_views_statement(matching), **matching.parameters):
         views.add(*row)
 
 

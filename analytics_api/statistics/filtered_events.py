@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..database import Database
+from .matching import Matching
 
 EVENTS_OF_DAY: Final = "cast(coalesce(sum(case when s.day <= :last then s.events_of_day end), 0) as bigint)"
 
@@ -197,36 +198,36 @@ group by 1
 """
 
 
-def other_events_statement(condition: str, *, is_cut: bool) -> str:
+def other_events_statement(matching: Matching) -> str:
     """Return a query for the number of events that the expression EVENTS_OF_DAY does not count."""
-    cut_day = OTHER_EVENTS_OF_CUT_DAY.format(condition=condition) if is_cut else ""
-    return OTHER_EVENTS.format(condition=condition, cut_day=cut_day)
+    cut_day = OTHER_EVENTS_OF_CUT_DAY.format(condition=matching.condition) if matching.is_cut else ""
+    return OTHER_EVENTS.format(condition=matching.condition_of_few, cut_day=cut_day)
 
 
-def other_views_statement(condition: str, *, is_cut: bool) -> str:
+def other_views_statement(matching: Matching) -> str:
     """Return a query for the views and sessions of each page and day, without the page views of OWN_VIEWS.
 
     A session that is counted for a page in OWN_VIEWS is not counted again.
     """
-    cut_day = VIEWS_OF_CUT_DAY.format(condition=condition) if is_cut else ""
-    return OTHER_VIEWS.format(condition=condition, cut_day=cut_day)
+    cut_day = VIEWS_OF_CUT_DAY.format(condition=matching.condition) if matching.is_cut else ""
+    return OTHER_VIEWS.format(condition=matching.condition_of_few, cut_day=cut_day)
 
 
-def views_statement(condition: str, *, is_cut: bool, has_sessions: bool = False) -> str:
+def views_statement(matching: Matching, *, has_sessions: bool = False) -> str:
     """Return a query for the views and sessions of each page and day.
 
     A session that viewed a page on several days is counted on one of them. So the sums over all days are exact.
 
     :param has_sessions: whether the statement has a common table expression `s` with the sessions that match.
     """
-    sessions, matches = ("s", "true") if has_sessions else ("session_facts", f"s.day >= :first and {condition}")
-    views = VIEWS_OF_SESSIONS.format(sessions=sessions, condition=matches)
+    condition = "true" if has_sessions else f"s.day >= :first and {matching.condition}"
+    views = VIEWS_OF_SESSIONS.format(sessions="s" if has_sessions else "session_facts", condition=condition)
     # The merged rows are in the order of the day, so PostgreSQL groups by the day first.
     sums = "sum(p.views - p.archived) as views, count(*) as sessions"
     own = f"select p.page_id, p.day, {sums}{views}\ngroup by p.day, p.page_id"
-    return f"{own}\nunion all{other_views_statement(condition, is_cut=is_cut)}"
+    return f"{own}\nunion all{other_views_statement(matching)}"
 
 
-def views_of_hours_statement(db: Database, condition: str) -> str:
+def views_of_hours_statement(db: Database, matching: Matching) -> str:
     """Return a statement for the page views of each hour since the epoch. It has the parameter `utc_offset`."""
-    return (JOINED_VIEWS_OF_HOURS if db.counts_in_sql else VIEWS_OF_HOURS).format(condition=condition)
+    return (JOINED_VIEWS_OF_HOURS if db.counts_in_sql else VIEWS_OF_HOURS).format(condition=matching.condition)

@@ -86,10 +86,7 @@ def _statement(matching: Matching, sections: Collection[str], intervals: str | N
     counts_of_pages = ""
     if "pages" in sections:
         columns.append("s.session_id")
-        is_cut = matching.period.cut_begins_at is not None
-        counts_of_pages = COUNTS_OF_PAGES.format(
-            views=views_statement(matching.condition, is_cut=is_cut, has_sessions=True)
-        )
+        counts_of_pages = COUNTS_OF_PAGES.format(views=views_statement(matching, has_sessions=True))
     return f"""
 {sessions_by_interval(matching, intervals, columns, materialized=True)}{counts_of_pages}
 {parts}

@@ -55,11 +55,11 @@ def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
     """Return one row with the totals of the sessions and the number of events. Its columns are TOTALS."""
     if rows := _find_rows(db, matching, "totals"):
         [counts] = rows
-        [[events]] = db.tuples(_other_events(matching), **matching.parameters)
+        [[events]] = db.tuples(other_events_statement(matching), **matching.parameters)
         return dict(zip(TOTALS, (*counts[:-1], counts[-1] + events)))
     sql = f"""
 select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
-  {EVENTS_OF_DAY} + ({_other_events(matching)}) as events
+  {EVENTS_OF_DAY} + ({other_events_statement(matching)}) as events
 from session_facts as s
 where {matching.in_range}
   and {matching.condition}
@@ -177,7 +177,7 @@ def read_pages(
     sql = f"""
 with counts as (
   select page_id, sum(views) as views, sum(sessions) as sessions
-  from ({_views(matching)}) as page_views
+  from ({views_statement(matching)}) as page_views
   {only_keys}
   group by page_id)
 select page, cast(counts.views as bigint) as views, cast(counts.sessions as bigint)
@@ -197,23 +197,15 @@ def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
         return list(count_views(db, matching, by_day=True).days.items())
     sql = f"""
 select day, cast(sum(views) as bigint)
-from ({_views(matching)}) as page_views
+from ({views_statement(matching)}) as page_views
 group by day
 """
     return db.tuples(sql, **matching.parameters)
 
 
-def _views(matching: Matching) -> str:
-    return views_statement(matching.condition, is_cut=matching.period.cut_begins_at is not None)
-
-
-def _other_events(matching: Matching) -> str:
-    return other_events_statement(matching.condition, is_cut=matching.period.cut_begins_at is not None)
-
-
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:
     """Return a row for each hour that has page views: the hour as in read_hours(), and the number of page views."""
-    return _read_span(db, views_of_hours_statement(db, matching.condition), matching, span)
+    return _read_span(db, views_of_hours_statement(db, matching), matching, span)
 
 
 def _select(rows: list[tuple[Any, ...]], keys: Iterable[str] | None) -> list[tuple[Any, ...]]:

@@ -52,6 +52,7 @@ class Matching(NamedTuple):
 
     :param conditions: the conditions of the filters.
     :param condition: an SQL condition on a row `s` of session_facts for statements with `parameters`.
+    :param condition_of_few: the same condition, for statements that test only a few sessions.
     :param in_range: an SQL condition that the session `s` began in the range.
     :param by_columns: whether filtered_columns.py counts the sessions.
     :param event_period: the parameters of IN_EVENT_PERIOD and IN_EVENT_DAYS, if the conditions need them.
@@ -63,6 +64,7 @@ class Matching(NamedTuple):
 
     conditions: Conditions
     condition: str
+    condition_of_few: str
     period: Period
     in_range: str
     by_columns: bool
@@ -75,6 +77,11 @@ class Matching(NamedTuple):
     def parameters(self) -> dict[str, Any]:
         members = {"members": self.members} if self.members else {}
         return {**self.conditions.values, **self.event_period, **self.period.parameters(), **members}
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the range ends within a day."""
+        return self.period.cut_begins_at is not None
 
     def within(self, db: Database, range_: DayRange | None, until: int | None = None) -> Matching:
         """Return the same sessions in another range.
@@ -109,14 +116,14 @@ def find_matching(db: Database, range_: DayRange | None, filters: Filters | None
 
 def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
     event_period = _find_event_period(db, period) if conditions.events or conditions.views else {}
-    condition = conditions.to_sql(in_period=True)
+    condition, of_few = conditions.to_sql(), conditions.to_sql(of_few=True)
     until = "" if period.cut_begins_at is None else " and s.started_at < :ends_at"
     if db.counts_in_sql:
-        return Matching(conditions, condition, period, IN_DAYS + until, by_columns=False, event_period=event_period)
+        return Matching(conditions, condition, of_few, period, IN_DAYS + until, False, event_period)
     [[newest_day, sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
     in_range = (IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS) + until
     by_columns = sessions <= MAX_SESSIONS
-    matching = Matching(conditions, condition, period, in_range, by_columns, event_period)
+    matching = Matching(conditions, condition, of_few, period, in_range, by_columns, event_period)
     return _find_members(db, matching) if by_columns and len(conditions.events) == 1 else matching
 
 
@@ -133,7 +140,8 @@ def _find_members(db: Database, matching: Matching) -> Matching:
     if number == MAX_IDS or number != len(ids):  # there may be more ids, or an id contains the separator
         rows = db.tuples(MEMBERS.format(condition=condition), **matching.parameters)
         ids = [session_id for (session_id,) in rows]
-    return matching._replace(condition=matching.conditions.to_sql(members_of=name), members=frozenset(ids))
+    is_member = matching.conditions.to_sql(members_of=name)
+    return matching._replace(condition=is_member, condition_of_few=is_member, members=frozenset(ids))
 
 
 def _find_event_period(db: Database, period: Period) -> dict[str, int]:

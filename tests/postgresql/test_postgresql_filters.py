@@ -59,7 +59,7 @@ def test_sessions_of_a_range_are_searched_in_an_index(filled, filters, index):
 def test_page_views_of_a_range_are_searched_in_an_index(filled):
     matching = find_matching(filled, DayRange(FIRST_DAY + 100, FIRST_DAY + 109), {"visitor": ["new"]})
 
-    plan = read_plan(filled, views_statement(matching.condition, is_cut=False), matching)
+    plan = read_plan(filled, views_statement(matching), matching)
 
     assert "Index Only Scan using session_pages_pkey on session_pages p " in plan
 

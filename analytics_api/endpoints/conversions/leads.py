@@ -71,7 +71,7 @@ def _conditions_of_session(request: Request, matching: Matching) -> list[str]:
     # With `likelihood`, SQLite expects few leads. If there were no leads when somebody ran ANALYZE, SQLite would expect
     # many leads, and read all sessions into a Bloom filter.
     is_known = f"likelihood({session_id} is not null, 0.000001)"
-    return [f"s.session_id = {session_id}", matching.conditions.to_sql(), is_known]
+    return [f"s.session_id = {session_id}", matching.conditions.to_sql(of_few=True, of_range=False), is_known]
 
 
 def _key_of_lead(request: Request, matching: Matching | None) -> str:
