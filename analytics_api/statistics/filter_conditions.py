@@ -37,10 +37,9 @@ IS_NEW: Final = {"new": 1, "returning": 0}
 MAX_COMPARISONS = 4
 IS_ONE_OF = "{expression} in (select value from json_each(cast(:{name} as text)))"
 
-# These conditions limit a search to a period that includes all events of the range's sessions. The parameters are in
-# `Matching.event_period`.
+# The parameters with `event` in their names limit a search to a period that includes all events of the range's
+# sessions. They are in `Matching.event_period`.
 IN_EVENT_PERIOD: Final = "occurred_at >= :events_begin_at and occurred_at < :events_end_at"
-IN_EVENT_DAYS: Final = "viewed.day between :first_event_day and :last_event_day"
 
 # The session viewed one of the pages, on the day on which it began or on another day. Views whose events were all
 # purged do not count.
@@ -54,30 +53,31 @@ HAS_VIEWED = """(exists (
     select e.session_id
     from events_of_other_days as e
     cross join session_pages as viewed
-    where viewed.day = e.day and viewed.session_id = e.session_id
+    where e.day between :first_event_day and :last_event_day
+      and viewed.day = e.day and viewed.session_id = e.session_id
       and viewed.views <> viewed.archived
       and ({condition})))"""
 # The same as HAS_VIEWED, for PostgreSQL, which converts it to a join of the sessions with the views. The operator is
 # `<>`, because PostgreSQL would estimate that `>` is true for only a third of the rows, and choose a slower plan.
-HAS_JOINED_VIEW = f"""exists (
+HAS_JOINED_VIEW = """exists (
     select 1
     from session_pages as viewed
-    where viewed.session_id = s.session_id
+    where viewed.session_id = s.session_id and viewed.day between :first_event_day and :last_event_day
       and viewed.views <> viewed.archived
-      and ({{condition}}) and {IN_EVENT_DAYS})"""
+      and ({condition}))"""
 IS_ONE_OF_PAGES = "{expression} in (select cast(value as bigint) from json_each(cast(:{name} as text)))"
 
 # Because of the sign `+`, SQLite does not search each session on each day of session_facts after ANALYZE.
-HAS_EVENT = """+s.session_id in (
+HAS_EVENT = f"""+s.session_id in (
     select session_id
     from events
-    where ({condition}) and {in_period})"""
+    where ({{condition}}) and {IN_EVENT_PERIOD})"""
 # The same as HAS_EVENT, for PostgreSQL, which converts it to a join of the sessions with the events. With HAS_EVENT,
 # the filter `event_type.not` is a `not in`: PostgreSQL would read a list of all these events for each session.
-HAS_JOINED_EVENT = """exists (
+HAS_JOINED_EVENT = f"""exists (
     select 1
     from events
-    where events.session_id = s.session_id and ({condition}) and {in_period})"""
+    where events.session_id = s.session_id and ({{condition}}) and {IN_EVENT_PERIOD})"""
 # The index rare_events_by_type is used only for statements that contain the condition of this index, as IS_RARE does.
 FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
 IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
@@ -142,19 +142,17 @@ class Conditions(NamedTuple):
     is_new: bool = False
     is_joined: bool = False
 
-    def to_sql(self, *, of_few: bool = False, of_range: bool = True, members_of: str | None = None) -> str:
+    def to_sql(self, *, of_few: bool = False, members_of: str | None = None) -> str:
         """Return a condition on a row `s` of session_facts.
 
         :param of_few: whether the statement tests only a few sessions. The views of each session are then searched.
-        :param of_range: whether only sessions of the range are tested, whose events are in IN_EVENT_PERIOD.
         :param members_of: the name of a filter in `events`, which is then tested by session ids. Statements need the
             parameter `members`, the ids of the sessions with an event that meets the filter's condition.
         """
         view = HAS_JOINED_VIEW if self.is_joined and not of_few else HAS_VIEWED
         event = HAS_JOINED_EVENT if self.is_joined else HAS_EVENT
         rows = {name: view.format(condition=sql) for name, sql in self.views.items()}
-        in_period = IN_EVENT_PERIOD if of_range else "true"
-        rows |= {name: event.format(condition=sql, in_period=in_period) for name, sql in self.events.items()}
+        rows |= {name: event.format(condition=sql) for name, sql in self.events.items()}
         if members_of is not None:
             rows[members_of] = IS_MEMBER
         return "\n  and ".join([*self.sessions, *(_negate_if_not(name, sql) for name, sql in rows.items())])

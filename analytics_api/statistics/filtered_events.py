@@ -58,7 +58,7 @@ where s.day between :first and :last and p.day = s.day and p.session_id = s.sess
 # The same page views. Because of the limit, PostgreSQL evaluates the condition once for each session instead of once
 # for each view. In the order of the primary key of session_pages, PostgreSQL can merge the sessions with the views,
 # which takes a fifth less time than hashing. `p.day between` follows from the other conditions, but without it,
-# PostgreSQL would read the views of all days. The operator is `<>` for the reason given above HAS_VIEWED.
+# PostgreSQL would read the views of all days. The operator is `<>` for the reason given above HAS_JOINED_VIEW.
 VIEWS_OF_SESSIONS: Final = """
 from (
   select s.session_id, s.day

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ..database import Database
+from ..http.parameters import MAX_INT64
 from ..values.calendar import DAY_MS, DayRange
 from .filter_conditions import JOINED_MEMBERS, MEMBERS, SEPARATOR, Conditions, resolve_conditions
 from .periods import Period, find_period
@@ -24,6 +25,13 @@ IN_LATEST_DAYS: Final = "s.day >= :first and +s.day <= :last_day"
 # visitors.
 MAX_SESSIONS: Final = 200_000
 MAX_IDS: Final = 500_000  # one string of more ids would need more than about 100 MB
+# The `event_period` of a Matching without a range.
+ALL_EVENTS: Final = {
+    "events_begin_at": 0,
+    "events_end_at": MAX_INT64,
+    "first_event_day": 0,
+    "last_event_day": MAX_INT64,
+}
 # Reads the sessions that began in the range or have events in the range, but only those that have events on another day
 # than the day on which they began. Returns the first and the last day of these events, and of the beginnings of these
 # sessions, or nulls if there are no such sessions.
@@ -55,7 +63,8 @@ class Matching(NamedTuple):
     :param condition_of_few: the same condition, for statements that test only a few sessions.
     :param in_range: an SQL condition that the session `s` began in the range.
     :param by_columns: whether filtered_columns.py counts the sessions.
-    :param event_period: the parameters of IN_EVENT_PERIOD and IN_EVENT_DAYS, if the conditions need them.
+    :param event_period: the period that includes all events of the sessions, if the conditions need it: its first day
+        and instant, its last day, and the instant after it.
     :param members: the ids of the sessions with an event that matches, if the condition calls `is_member`.
     :param rows: rows that were already read for this range, by the section of the dashboard.
     :param earlier: the same filters in the earlier range of a comparison, if its rows were already read. Its lists with

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, Final
 
-from ...statistics.matching import Matching
+from ...statistics.matching import ALL_EVENTS, Matching
 from ...values.calendar import DAY_MS, interval_first
 from ...values.timestamps import FIRST_TIMESTAMP
 from .counts import ALL, NONE, UNKNOWN, LeadCounts, Request
@@ -25,7 +25,7 @@ def read_leads(
 ) -> dict[Any, LeadCounts]:
     """Return the leads of each key. For days, weeks and months, the key is the first day of the interval."""
     params: dict[str, Any] = {
-        **(matching.conditions.values if matching else {}),
+        **(matching.conditions.values | ALL_EVENTS if matching else {}),
         **({} if since is None else {"since": since}),
         **({} if before is None else {"before": before}),
     }
@@ -71,7 +71,7 @@ def _conditions_of_session(request: Request, matching: Matching) -> list[str]:
     # With `likelihood`, SQLite expects few leads. If there were no leads when somebody ran ANALYZE, SQLite would expect
     # many leads, and read all sessions into a Bloom filter.
     is_known = f"likelihood({session_id} is not null, 0.000001)"
-    return [f"s.session_id = {session_id}", matching.conditions.to_sql(of_few=True, of_range=False), is_known]
+    return [f"s.session_id = {session_id}", matching.conditions.to_sql(of_few=True), is_known]
 
 
 def _key_of_lead(request: Request, matching: Matching | None) -> str:
