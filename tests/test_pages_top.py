@@ -123,3 +123,12 @@ def test_pages_differ_by_every_character(insert_events, get):
         {"page": "https://example.com/#a", "views": 1, "unique_sessions": 1},
         {"page": "https://example.com/?a=1", "views": 1, "unique_sessions": 1},
     ]
+
+
+def test_pages_count_a_moved_view_once(insert_events, database, get):
+    insert_events(("unknown", "page_view", "/a"))
+
+    database.write(lambda at: at.execute("update events set occurred_at = occurred_at + 86400000"))
+
+    assert get("/analytics/pages/top") == [{"page": "/a", "views": 1, "unique_sessions": 1}]
+    assert database.verify() == []

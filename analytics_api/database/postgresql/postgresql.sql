@@ -498,7 +498,8 @@ create table events_of_other_days (
 );
 create index events_of_other_days_by_day on events_of_other_days (day);
 
--- These views are for searches by session_id, as in schema.sql.
+-- These views are for searches by session_id, as in schema.sql. After an update of events, the triggers count the days of
+-- events before they delete page views. So days_of_sessions also has the days whose page views are about to be deleted.
 create view facts_of_sessions as
 select *
 from session_facts;
@@ -512,7 +513,7 @@ from events_of_other_days
 union all
 select session_id, day
 from session_pages
-where archived <> 0;
+where archived <> 0 or views = 0;
 
 -- `offset 0` prevents a plan that reads all rows of session_pages.
 create view pages_of_sessions as
