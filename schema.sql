@@ -455,10 +455,13 @@ create table session_pages (
   archived   integer not null default 0,
   primary key (day, session_id, page_id)
 ) strict, without rowid;
+-- Rows without views are deleted in the same transaction.
 create index archived_session_pages on session_pages (session_id) where archived <> 0 or views = 0;
 
 -- The days on which a session began, has events, or has archived page views. A day may occur twice. A search for the
 -- pages of a session compares the day with these days, because the primary key of session_pages begins with the day.
+-- The cast gives `day` the same affinity in each query. Otherwise SQLite would not flatten the view, and a correlated
+-- subquery would read all sessions.
 create view days_of_sessions as
 select session_id, cast(day as integer) as day
 from counted_sessions
