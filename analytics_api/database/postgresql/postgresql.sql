@@ -1198,12 +1198,7 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   $$),
   build_upsert('key_counts', 'dimension, day, key, shard', 'sessions', $$
     select dimension, coalesce(day, -1) as day, key, sum(sign) as sessions
-    from (
-      select sum(sign)::integer as sign, day, country_code, source, score_bucket, counted_entry_page, counted_exit_page,
-        campaign
-      from changes
-      group by day, country_code, source, score_bucket, counted_entry_page, counted_exit_page, campaign
-      having sum(sign) <> 0) as moved
+    from changes
     cross join lateral (
       values (1, country_code), (2, source), (3, score_bucket), (4, counted_entry_page), (5, counted_exit_page),
         (8, campaign)) as keys (dimension, key)
