@@ -20,6 +20,14 @@ CHANGES = {
         {("a", 0, 1), ("b", 0, 2), ("c", 1, 0), ("d", 0, 0)},
         {("a", TODAY, 1)},
     ),
+    "earlier sessions inserted and updated by one statement": (
+        [
+            f"{INSERT_SESSIONS} ('b', 'v', {NOW - 3 * DAY}), ('c', 'v', {NOW - 2 * DAY})"
+            " on conflict (session_id) do update set started_at = excluded.started_at"
+        ],
+        {("a", 0, 1), ("b", 1, 0), ("c", 0, 0)},
+        {("a", TODAY, 1), ("b", TODAY, 2)},
+    ),
     "event before its session": (
         [f"{INSERT_EVENTS} ('c', 'click', {NOW})", f"{INSERT_SESSIONS} ('c', 'w', {NOW + 1})"],
         {("a", 1, 1), ("b", 0, 2), ("c", 1, 1)},

@@ -1161,12 +1161,20 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   delete from events_of_other_days as e
   where session_id = any (array(select session_id from changes where sign = 1))
     and day = (select day from session_facts where session_facts.session_id = e.session_id);
-  -- A session that was the first of its visitor may have an earlier one now.
+  -- A session that was the first of its visitor may have an earlier one now. If `insert … on conflict do update` inserts
+  -- and updates sessions, triggers run for each. The sessions of the later triggers are not in session_facts yet.
   with moved as materialized ($$ || build_moved('> 0') || $$),
   firsts as materialized ($$ || build_first_sessions('select visitor_id from moved', 'true') || $$)
   update session_facts set is_new = 0
   where is_new = 1 and session_id not in (select session_id from firsts) and session_id = any (array($$
-    || build_first_sessions('select visitor_id from moved', 'session_id not in (select session_id from moved)') || $$));
+    || build_first_sessions('select visitor_id from moved', $$session_id not in (select session_id from moved)
+        and exists (
+          select
+          from session_facts as facts
+          where facts.session_id = sessions.session_id
+            and (facts.visitor_id, facts.started_at) = (sessions.visitor_id, sessions.started_at)
+          offset 0)
+      $$) || $$));
   end if
   $$,
   $$
