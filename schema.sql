@@ -1673,7 +1673,8 @@ select l.lead_id, l.status, l.session_id, n.session_id as named_session_id,
   cast(strftime('%s', l.enquiry_datetime) as integer) * 1000 as enquired_at,
   coalesce(
     nullif(l.visitor_id, ''), nullif(n.visitor_id, ''),
-    case when a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end) as visitor_id
+    case when n.session_id is null and a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end
+  ) as visitor_id
 from leads as l
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;

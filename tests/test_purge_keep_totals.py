@@ -250,6 +250,17 @@ def test_late_row_is_counted_and_deleted_by_the_next_purge(database, insert, get
     assert database.verify() == []
 
 
+def test_lead_of_a_purged_session_that_returns_without_visitor(database, insert):
+    insert("sessions", session_id="s", visitor_id="v", started_at=MIDNIGHT - 1)
+    insert("leads", session_id="s", enquiry_datetime="2026-02-10 12:00:00")
+    purge(database, TENTH, keep_totals=True)
+
+    insert("sessions", session_id="s", visitor_id="", started_at=MIDNIGHT)
+
+    assert database.tuples("select first_started_at, last_started_at from lead_attributions") == [(MIDNIGHT, MIDNIGHT)]
+    assert database.verify() == []
+
+
 def test_session_on_both_sides_of_the_day_is_counted_once(database, insert, get):
     view = {"session_id": "s", "event_type": "page_view", "page_url": "/"}
     insert("events", {"occurred_at": MIDNIGHT - 1, **view}, {"occurred_at": MIDNIGHT, **view})

@@ -49,7 +49,7 @@ def attribute(lead, live, before, page_query):
     first = before and before.first if before and before.first and before.first.purged else None
     last = before and before.last if before and before.last and before.last.purged else None
     named = live.get(lead["session_id"])
-    is_named = last is not None and last.values[0] == lead["session_id"]
+    is_named = named is None and last is not None and last.values[0] == lead["session_id"]
     visitor = lead["visitor_id"] or (named.visitor if named else None) or (before.visitor if is_named else None) or None
     moment = enquired_at(lead)
 

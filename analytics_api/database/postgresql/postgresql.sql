@@ -956,7 +956,8 @@ select l.lead_id, l.status, l.session_id, n.session_id as named_session_id, page
   enquiry_instant(l.enquiry_datetime) as enquired_at,
   coalesce(
     nullif(l.visitor_id, ''), nullif(n.visitor_id, ''),
-    case when a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end) as visitor_id
+    case when n.session_id is null and a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end
+  ) as visitor_id
 from leads as l
 cross join site
 left join sessions as n on n.session_id = l.session_id
