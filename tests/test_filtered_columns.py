@@ -5,7 +5,7 @@ from helpers.client import NOW
 
 from analytics_api import Context, open_database
 from analytics_api.endpoints import geo, overview, pages, sources
-from analytics_api.statistics import filtered_columns, matching
+from analytics_api.statistics import matching
 from analytics_api.values.calendar import DAY_MS
 
 FILTERS = {"country": ["IN", "DE"]}
@@ -133,9 +133,7 @@ def test_filter_by_page_searches_views_of_any_day(monkeypatch, ctx, viewed_pages
     assert {plan.replace(" EXISTS", "") for plan in plans if "viewed" in plan} == {step}
 
 
-@pytest.mark.parametrize("max_share", [-1, 1], ids=["subtracted", "added"])
-def test_page_views_are_searched_by_day_and_session(monkeypatch, ctx, max_share):
-    monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
+def test_page_views_are_searched_by_day_and_session(monkeypatch, ctx):
     plans = []
     tuples = ctx.db.tuples
 

@@ -16,7 +16,7 @@ from analytics_api.context import Context
 from analytics_api.endpoints import engagement, geo, overview, pages, sessions, sources
 from analytics_api.endpoints.dashboard import dashboard
 from analytics_api.errors import InvalidRequest
-from analytics_api.statistics import filtered_columns, matching
+from analytics_api.statistics import matching
 from analytics_api.statistics.filtered_sessions import (
     read_countries,
     read_keys,
@@ -27,11 +27,8 @@ from analytics_api.statistics.filtered_sessions import (
 from analytics_api.values.calendar import DayRange, to_day
 
 EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "12"))  # `make faults` runs more
-# The following limits select between two ways to count. A limit of -1 is always exceeded.
 # On SQLite, a range with more sessions than this number is counted in SQL, and any other range in Python.
 MAX_SESSIONS = st.sampled_from([-1, matching.MAX_SESSIONS])
-# If a larger share of the sessions matches, the page views of the other sessions are subtracted from all page views.
-MAX_SHARE = st.sampled_from([-1, 1])
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -45,7 +42,6 @@ MAX_SHARE = st.sampled_from([-1, 1])
     filters=FILTERS,
     interval=st.sampled_from(sessions.INTERVALS),
     max_sessions=MAX_SESSIONS,
-    max_share=MAX_SHARE,
 )
 def test_every_filtered_statistic_is_exact(
     monkeypatch,
@@ -58,11 +54,8 @@ def test_every_filtered_statistic_is_exact(
     filters,
     interval,
     max_sessions,
-    max_share,
 ):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
-    monkeypatch.setattr(filtered_columns, "SAMPLE_DAYS", 100)
-    monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
     empty(database, zone, page_query)
     rows, raw_since = write(database, writes, zone)
     write_leads(database, leads)
@@ -109,12 +102,9 @@ def test_every_filtered_statistic_is_exact(
     until=MOMENTS,
     filters=FILTERS,
     max_sessions=MAX_SESSIONS,
-    max_share=MAX_SHARE,
 )
-def test_range_ends_within_a_day(monkeypatch, database, zone, writes, ends, until, filters, max_sessions, max_share):
+def test_range_ends_within_a_day(monkeypatch, database, zone, writes, ends, until, filters, max_sessions):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
-    monkeypatch.setattr(filtered_columns, "SAMPLE_DAYS", 100)
-    monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
     empty(database, zone, "keep")
     rows, _ = write(database, writes, zone)
     write_leads(database, [])

@@ -18,9 +18,6 @@ from ..database import Database
 from ..values.calendar import Interval, interval_first
 from .filter_conditions import DIMENSIONS, EXPRESSIONS, PAGES_BY_NAME
 from .filtered_events import (
-    ALL_OTHER_VIEWS,
-    ALL_VIEWS,
-    ALL_VIEWS_OF_DAYS,
     CODE,
     CODES_OF_SESSION,
     OWN_VIEWS,
@@ -40,17 +37,6 @@ COLUMNS: Final = {**EXPRESSIONS, "visitor": "s.visitor_id", "fingerprint": "s.fi
 SUMS: Final = """count(*), coalesce(sum(s.duration), 0), count(s.duration), coalesce(sum(s.engagement_score), 0),
   count(s.engagement_score)"""
 MORE_SUMS: Final = "sum(s.is_vpn), case when s.day <= :last then sum(s.events_of_day) else 0 end"
-SHARE = """
-select count(*), count(nullif(is_match, 0))
-from (
-  select {condition} as is_match
-  from session_facts as s
-  where s.day between :last - :sample_days + 1 and :last
-  limit :sample_sessions) as sample
-"""
-SAMPLE_DAYS = 2  # one day may have just begun
-SAMPLE_SESSIONS = 1_000
-MAX_SHARE = 0.5  # if a larger share matches, the page views of the other sessions are subtracted from all
 NAMES = """
 select page_id, page
 from pages
@@ -61,13 +47,9 @@ Rows = list[tuple[Any, ...]]
 
 
 class Views:
-    """The views and sessions of each page, by page id, and the views of each day if they are needed.
+    """The views and sessions of each page, by page id, and the views of each day if they are needed."""
 
-    :param sign: -1 if `add_codes` gets the views of sessions that do not match. It then subtracts them.
-    """
-
-    def __init__(self, sign: int = 1) -> None:
-        self.sign = sign
+    def __init__(self) -> None:
         self.views = Counter[int]()
         self.sessions = Counter[int]()
         self.days = Counter[int]()
@@ -87,7 +69,7 @@ class Views:
         self.codes.update(codes)
         if day is not None:
             further_views = sum(code // VIEW_FACTOR for code in codes if code >= VIEW_FACTOR)
-            self.days[day] += self.sign * (len(codes) + further_views)
+            self.days[day] += len(codes) + further_views
 
     def most_viewed(self, db: Database, limit: int, keys: Iterable[str] | None) -> Rows:
         """Return rows of page, views and sessions: most views first, ties by the page.
@@ -96,10 +78,10 @@ class Views:
         """
         for code, count in self.codes.items():
             more, page_id = divmod(code, VIEW_FACTOR)
-            self.views[page_id] += self.sign * (more + 1) * count
-            self.sessions[page_id] += self.sign * count
+            self.views[page_id] += (more + 1) * count
+            self.sessions[page_id] += count
         self.codes.clear()
-        views = +self.views  # without the pages that have no views left
+        views = self.views
         if keys is not None:
             ids = db.tuples(PAGES_BY_NAME, keys=json.dumps(list(keys)))
             views = Counter({page_id: views[page_id] for (page_id,) in ids if page_id in views})
@@ -274,65 +256,18 @@ def _to_rows(*counters: Counter[str]) -> Rows:
 def count_views(db: Database, matching: Matching, *, by_day: bool) -> Views:
     """Count the page views of the sessions that match.
 
-    Reading page views takes most of the time. Therefore, if most sessions match, the page views of the other sessions
-    are read instead.
-
     :param by_day: whether to count the views of each day, too.
     """
-    if most_match(db, matching):
-        return _count_views_by_subtraction(db, matching, by_day=by_day)
     views = Views()
-    _add_own_views(db, matching, views, matching.condition, by_day=by_day)
-    _add_other_views(db, matching, views)
-    return views
-
-
-def _count_views_by_subtraction(db: Database, matching: Matching, *, by_day: bool) -> Views:
-    """Count all page views, and subtract those of the sessions that do not match."""
-    views = Views(sign=-1)
-    for page_id, count, sessions in db.tuples(ALL_VIEWS, **matching.parameters):
-        views.views[page_id] = count
-        views.sessions[page_id] = sessions
-    if by_day:
-        views.days.update(dict(db.tuples(ALL_VIEWS_OF_DAYS, **matching.parameters)))
-    for page_id, day, count, sessions in db.tuples(ALL_OTHER_VIEWS, **matching.parameters):
-        views.add(page_id, day, -count, -sessions)
-    _add_own_views(db, matching, views, f"not ({matching.condition})", by_day=by_day)
-    _add_other_views(db, matching, views)
-    views.days = +views.days  # without the days that have no views left
-    return views
-
-
-def most_match(db: Database, matching: Matching) -> bool:
-    """Estimate whether most sessions match."""
-    sql = SHARE.format(condition=matching.condition)
-    sample = {"sample_days": SAMPLE_DAYS, "sample_sessions": SAMPLE_SESSIONS}
-    [[sessions, matches]] = db.tuples(sql, **matching.parameters, **sample)
-    return bool(matches > MAX_SHARE * sessions)
-
-
-def _add_own_views(db: Database, matching: Matching, views: Views, condition: str, *, by_day: bool) -> None:
     day, group_by = ("s.day", "\ngroup by s.day") if by_day else ("null", "")
-    own = f"select {day}, cast(json_group_array({CODE}) as blob){OWN_VIEWS.format(condition=condition)}{group_by}"
+    own_views = OWN_VIEWS.format(condition=matching.condition)
+    own = f"select {day}, cast(json_group_array({CODE}) as blob){own_views}{group_by}"
     for day, array in db.tuples(own, **matching.parameters):
         views.add_codes(_parse(array), day)
+    _add_other_views(db, matching, views)
+    return views
 
 
 def _add_other_views(db: Database, matching: Matching, views: Views) -> None:
     for row in db.tuples(other_views_statement(matching), **matching.parameters):
         views.add(*row)
-
-
-def count_sections_and_views(
-    db: Database, matching: Matching, sections: Collection[str], interval: Interval
-) -> SectionCounts:
-    """Count the matching sessions for each section, and their page views.
-
-    Unless most sessions match, one statement reads the sessions and their page views, and evaluates the condition only
-    once. With the filter `page`, this takes a third less time.
-    """
-    if not most_match(db, matching):
-        return count_sections(db, matching, [*sections, "views"], interval)
-    counts = count_sections(db, matching, sections, interval)
-    counts.views = _count_views_by_subtraction(db, matching, by_day=True)
-    return counts

@@ -102,48 +102,6 @@ OTHER_VIEWS: Final = """
     limit 9223372036854775807) as s
   cross join session_pages as p
   where p.day = s.other_day and p.session_id = s.session_id and p.views > p.archived{cut_day}"""
-# OTHER_VIEWS without a condition. The views of events whose session_id has no row in `sessions` are included. Because
-# of the sign `+`, SQLite searches session_pages by day and session, instead of reading all days of the range.
-ALL_OTHER_VIEWS: Final = """
-select p.page_id, p.day, p.views - p.archived, not exists (
-    select 1
-    from session_pages as earlier
-    where earlier.day in (
-        select day
-        from days_of_sessions as d
-        where d.session_id = p.session_id and d.day between :first and :last
-          and (d.day < p.day or d.day = (
-              select day
-              from counted_sessions as s
-              where s.session_id = p.session_id)))
-      and earlier.session_id = p.session_id and earlier.page_id = p.page_id
-      and earlier.views > earlier.archived)
-from events_of_other_days as e
-cross join session_pages as p
-where likelihood(e.day >= :first, 0.000001) and e.day <= :last
-  and p.day = +e.day and p.session_id = e.session_id and p.views > p.archived
-"""
-# The page views of the whole days of a range, by page. As in the statistics without filters, the sessions that view a
-# page again on a later day are subtracted. Archived views need not be excluded, because a range with filters cannot
-# include days with archived views.
-ALL_VIEWS: Final = """
-select page_id, sum(views), sum(sessions)
-from (
-  select page_id, views, sessions
-  from page_counts
-  where day between :first and :last
-  union all
-  select page_id, 0, -sessions
-  from page_returns
-  where day between :first and :last and previous_day >= :first) as counts
-group by page_id
-"""
-ALL_VIEWS_OF_DAYS: Final = """
-select day, sum(views)
-from page_counts
-where day between :first and :last
-group by day
-"""
 # The index events_by_time has the type and the session of each event, so few rows of `events` are read. A session that
 # viewed the page on the cut day and on an earlier day of the range has events on several days, so it has a row in
 # events_of_other_days. For other sessions, session_pages is not searched, which halves the time of this query.

@@ -14,7 +14,7 @@ from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval
 from .filter_conditions import DIMENSIONS, EXPRESSIONS, PAGES_BY_NAME
-from .filtered_columns import count_sections, count_sections_and_views
+from .filtered_columns import count_sections
 from .filtered_events import EVENTS_OF_DAY, views_statement
 from .filtered_sessions import COUNTS, first_day, join_interval, sessions_by_interval
 from .matching import Matching
@@ -44,8 +44,7 @@ def read_sections(
     page_keys = _keys(shown["pages"]) if shown and has_views else None
     of_sessions = [section for section in sections if section not in ("pages", "page_views")]
     if matching.by_columns and of_sessions:
-        count = count_sections_and_views if has_views else count_sections
-        counts = count(db, matching, of_sessions, interval)
+        counts = count_sections(db, matching, [*of_sessions, *(["views"] if has_views else [])], interval)
         rows = counts.rows()
         if has_views:
             rows["pages"] = counts.views.most_viewed(db, limit, page_keys)
