@@ -49,11 +49,11 @@ HAS_VIEWED = """(exists (
     where viewed.day = s.day and viewed.session_id = s.session_id
       and viewed.views <> viewed.archived
       and ({condition}))
-  or s.session_id in (
-    select e.session_id
+  or exists (
+    select 1
     from events_of_other_days as e
     cross join session_pages as viewed
-    where e.day between :first_event_day and :last_event_day
+    where e.session_id = s.session_id and e.day between :first_event_day and :last_event_day
       and viewed.day = e.day and viewed.session_id = e.session_id
       and viewed.views <> viewed.archived
       and ({condition})))"""

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from helpers import postgres
 
-from analytics_api.statistics.filtered_events import views_statement
+from analytics_api.statistics.filtered_events import other_events_statement, views_statement
 from analytics_api.statistics.matching import find_matching
 from analytics_api.values.calendar import DayRange
 
@@ -17,13 +17,20 @@ from generate_series(1, 6000) as n;
 insert into events (session_id, event_type, page_url, occurred_at)
 select session_id, case n when 1 then 'click' else 'page_view' end, '/' || n, started_at + n
 from sessions
-cross join generate_series(1, 5) as n
+cross join generate_series(1, 5) as n;
+insert into events (session_id, event_type, page_url, occurred_at)
+select session_id, 'page_view', '/2', started_at + {DAY_MS}
+from sessions
+where started_at / 1000 % 5 = 0
 """
 
 
 @pytest.fixture(scope="module")
 def filled():
-    """Yield a database with 50 sessions on each of 120 days, each with 4 page views and a click."""
+    """Yield a database with 50 sessions on each of 120 days, each with 4 page views and a click.
+
+    A fifth of the sessions view a page on the next day, too.
+    """
     with postgres.new_database() as database:
         database.bulk(lambda at: at.connection.execute(FILL.encode()))
         with psycopg.connect(database.url, autocommit=True) as connection:
@@ -62,6 +69,17 @@ def test_page_views_of_a_range_are_searched_in_an_index(filled):
     plan = read_plan(filled, views_statement(matching), matching)
 
     assert "Index Only Scan using session_pages_pkey on session_pages p " in plan
+
+
+def test_sessions_with_events_on_another_day_are_searched_by_id(filled):
+    day = FIRST_DAY + 100
+    matching = find_matching(filled, DayRange(day, day), {"country": ["C1"], "page": ["/2"]})
+
+    plan = read_plan(filled, other_events_statement(matching), matching)
+
+    assert "Index Scan using session_facts_pkey on session_facts " in plan
+    assert "session_facts_by_country" not in plan
+    assert "Index Cond: (page_id " not in plan  # would read the views of all sessions
 
 
 @pytest.mark.parametrize(
