@@ -104,7 +104,8 @@ OTHER_VIEWS: Final = """
   where p.day = s.other_day and p.session_id = s.session_id and p.views > p.archived{cut_day}"""
 # The index events_by_time has the type and the session of each event, so few rows of `events` are read. A session that
 # viewed the page on the cut day and on an earlier day of the range has events on several days, so it has a row in
-# events_of_other_days. For other sessions, session_pages is not searched, which halves the time of this query.
+# events_of_other_days. For other sessions, session_pages is not searched, which halves the time of this query. Because
+# of the join with the session's pages of this day, PostgreSQL does not compare each event with all pages.
 VIEWS_OF_CUT_DAY: Final = f"""
   union all
   select page_id, :last_day, sum(views), sum(
@@ -124,14 +125,16 @@ VIEWS_OF_CUT_DAY: Final = f"""
         else 1
       end)
   from (
-    select v.session_id, page_id, count(*) as views
+    select v.session_id, pages.page_id, count(*) as views
     from events as v
     cross join counted_events as e
     cross join pages
+    cross join session_pages as own
     where v.occurred_at >= :cut_begins_at and v.occurred_at < :ends_at and v.event_type = 'page_view'
       and v.session_id in ({SESSIONS_OF_CUT_DAY})
       and e.event_id = v.event_id and pages.page = e.page
-    group by v.session_id, page_id) as cut
+      and own.day = :last_day and own.session_id = v.session_id and own.page_id = pages.page_id
+    group by v.session_id, pages.page_id) as cut
   group by page_id"""
 
 # The page views of each hour. The sessions are selected first, for the reason given above SESSIONS_WITH_EVENTS.

@@ -21,7 +21,10 @@ cross join generate_series(1, 5) as n;
 insert into events (session_id, event_type, page_url, occurred_at)
 select session_id, 'page_view', '/2', started_at + {DAY_MS}
 from sessions
-where started_at / 1000 % 5 = 0
+where started_at / 1000 % 5 = 0;
+insert into events (session_id, event_type, page_url, occurred_at)
+select 'unknown', 'page_view', '/' || n, {FIRST_DAY * DAY_MS}
+from generate_series(6, 3000) as n
 """
 
 
@@ -29,7 +32,7 @@ where started_at / 1000 % 5 = 0
 def filled():
     """Yield a database with 50 sessions on each of 120 days, each with 4 page views and a click.
 
-    A fifth of the sessions view a page on the next day, too.
+    A fifth of the sessions view a page on the next day, too. Another session viewed many pages.
     """
     with postgres.new_database() as database:
         database.bulk(lambda at: at.connection.execute(FILL.encode()))
@@ -80,6 +83,17 @@ def test_sessions_with_events_on_another_day_are_searched_by_id(filled):
     assert "Index Scan using session_facts_pkey on session_facts " in plan
     assert "session_facts_by_country" not in plan
     assert "Index Cond: (page_id " not in plan  # would read the views of all sessions
+
+
+def test_pages_of_a_cut_day_are_searched_by_session(filled):
+    day = FIRST_DAY + 100
+    range_ = DayRange(day, day)
+    matching = find_matching(filled, range_, {"page": ["/2"]}).within(filled, range_, day * DAY_MS + DAY_MS // 2)
+
+    plan = read_plan(filled, views_statement(matching), matching)
+
+    assert "using pages_pkey on pages " in plan
+    assert "Seq Scan on pages " not in plan
 
 
 @pytest.mark.parametrize(
