@@ -71,7 +71,8 @@ def test_page_views_of_a_range_are_searched_in_an_index(filled):
 
     plan = read_plan(filled, views_statement(matching), matching)
 
-    assert "Index Only Scan using session_pages_pkey on session_pages p " in plan
+    assert "Seq Scan on session_pages" not in plan
+    assert "session_pages_pkey" in plan
 
 
 def test_sessions_with_events_on_another_day_are_searched_by_id(filled):
