@@ -1171,6 +1171,8 @@ begin
   where page = new.page;
 end;
 
+-- `last_day` is the last day on which the session viewed the page. Most sessions have events only on the day on which
+-- they began. For them, no other day is searched.
 create trigger page_change instead of insert on page_changes when new.page_id is not null
 begin
   insert into page_view_changes
