@@ -455,7 +455,7 @@ create table session_pages (
   archived   integer not null default 0,
   primary key (day, session_id, page_id)
 ) strict, without rowid;
--- Rows without views are deleted in the same transaction.
+-- The index also has rows without views, so that they are found when they are deleted.
 create index archived_session_pages on session_pages (session_id) where archived <> 0 or views = 0;
 
 -- The days on which a session began, has events, or has archived page views. A day may occur twice. A search for the

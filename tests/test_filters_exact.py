@@ -27,7 +27,8 @@ from analytics_api.statistics.filtered_sessions import (
 from analytics_api.values.calendar import DayRange, to_day
 
 EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "12"))  # `make faults` runs more
-# On SQLite, a range with more sessions than this number is counted in SQL, and any other range in Python.
+# On SQLite, a range with more sessions than this number is counted in SQL, and any other range in Python. A limit of -1
+# is always exceeded.
 MAX_SESSIONS = st.sampled_from([-1, matching.MAX_SESSIONS])
 
 

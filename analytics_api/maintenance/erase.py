@@ -105,13 +105,13 @@ CLEAR_ARCHIVE = {
 update visitor_days set
   sessions = sessions - archived,
   archived = 0
-where visitor_id in ({IN_LIST}) and archived > 0
+where visitor_id in ({IN_LIST}) and archived <> 0
 """,
     "fingerprint_days": f"""
 update fingerprint_days set
   sessions = sessions - archived,
   archived = 0
-where fingerprint in ({IN_LIST}) and archived > 0
+where fingerprint in ({IN_LIST}) and archived <> 0
 """,
     "session_pages": f"""
 update session_pages set

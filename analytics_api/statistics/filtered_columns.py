@@ -17,13 +17,7 @@ from typing import Any, Final
 from ..database import Database
 from ..values.calendar import Interval, interval_first
 from .filter_conditions import DIMENSIONS, EXPRESSIONS, PAGES_BY_NAME
-from .filtered_events import (
-    CODE,
-    CODES_OF_SESSION,
-    OWN_VIEWS,
-    VIEW_FACTOR,
-    other_views_statement,
-)
+from .filtered_events import CODE, CODES_OF_SESSION, OWN_VIEWS, VIEW_FACTOR, other_views_statement
 from .matching import Matching
 
 # The columns that each section needs. A section that is not listed needs the column with its own name.
@@ -259,10 +253,10 @@ def count_views(db: Database, matching: Matching, *, by_day: bool) -> Views:
     :param by_day: whether to count the views of each day, too.
     """
     views = Views()
-    day, group_by = ("s.day", "\ngroup by s.day") if by_day else ("null", "")
     own_views = OWN_VIEWS.format(condition=matching.condition)
-    own = f"select {day}, cast(json_group_array({CODE}) as blob){own_views}{group_by}"
-    for day, array in db.tuples(own, **matching.parameters):
+    column, group_by = ("s.day", "\ngroup by s.day") if by_day else ("null", "")
+    sql = f"select {column}, cast(json_group_array({CODE}) as blob){own_views}{group_by}"
+    for day, array in db.tuples(sql, **matching.parameters):
         views.add_codes(_parse(array), day)
     _add_other_views(db, matching, views)
     return views

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -127,12 +128,12 @@ def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
     event_period = _find_event_period(db, period) if conditions.events or conditions.views else {}
     condition, of_few = conditions.to_sql(), conditions.to_sql(of_few=True)
     until = "" if period.cut_begins_at is None else " and s.started_at < :ends_at"
-    if db.counts_in_sql:
-        return Matching(conditions, condition, of_few, period, IN_DAYS + until, False, event_period)
-    [[newest_day, sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
-    in_range = (IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS) + until
-    by_columns = sessions <= MAX_SESSIONS
-    matching = Matching(conditions, condition, of_few, period, in_range, by_columns, event_period)
+    in_days, by_columns = IN_DAYS, False
+    if not db.counts_in_sql:
+        [[newest_day, sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
+        in_days = IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS
+        by_columns = sessions <= MAX_SESSIONS
+    matching = Matching(conditions, condition, of_few, period, in_days + until, by_columns, event_period)
     return _find_members(db, matching) if by_columns and len(conditions.events) == 1 else matching
 
 
@@ -149,8 +150,8 @@ def _find_members(db: Database, matching: Matching) -> Matching:
     if number == MAX_IDS or number != len(ids):  # there may be more ids, or an id contains the separator
         rows = db.tuples(MEMBERS.format(condition=condition), **matching.parameters)
         ids = [session_id for (session_id,) in rows]
-    is_member = matching.conditions.to_sql(members_of=name)
-    return matching._replace(condition=is_member, condition_of_few=is_member, members=frozenset(ids))
+    to_sql = partial(matching.conditions.to_sql, members_of=name)
+    return matching._replace(condition=to_sql(), condition_of_few=to_sql(of_few=True), members=frozenset(ids))
 
 
 def _find_event_period(db: Database, period: Period) -> dict[str, int]:

@@ -515,7 +515,7 @@ select session_id, day
 from session_pages
 where archived <> 0 or views = 0;
 
--- `offset 0` prevents a plan that reads all rows of session_pages.
+-- A row may occur twice. `offset 0` prevents a plan that reads all rows of session_pages.
 create view pages_of_sessions as
 select days.session_id, viewed.page_id, days.day
 from days_of_sessions as days
@@ -1315,6 +1315,7 @@ call count_changes('events',
 -- differences in the number of visits, by their day and by the day of the same identity's previous visit. To find
 -- them, the expressions compare the days of each identity before and after the changes. An inserted row that is the
 -- only row of its identity (`is_alone`), as most rows are, is not compared, because its visit has no previous one.
+-- `days_table` may be a view in which a row occurs twice.
 create or replace function build_visits(days_table text, identity text, columns text, dimensions text) returns text
 stable
 return format($$
