@@ -15,6 +15,7 @@ LAYERS = (
     ("keys",),
     ("browser_sessions", "context"),
     ("statistics.session_filters",),
+    ("statistics.stored_keys",),
     ("statistics.ranges",),
     ("statistics.filter_conditions", "statistics.periods"),
     ("statistics.filtered_events", "statistics.matching"),

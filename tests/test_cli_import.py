@@ -356,13 +356,21 @@ def settled(path):
     tables["leads"] = [tuple(codes.get(value, value) for value in lead) for lead in tables["leads"]]
     pages = {page_id: page for page_id, page, *_ in tables["pages"]}
     tables["pages"] = sorted(row[1:] for row in tables["pages"] if any(row[2:]))  # triggers may leave rows of zeros
-    for table, column in (("session_pages", 2), ("page_counts", 1), ("page_returns", 1)):
-        tables[table] = sorted((*row[:column], pages[row[column]], *row[column + 1 :]) for row in tables[table])
+    for table, columns in PAGE_COLUMNS.items():
+        tables[table] = sorted(
+            tuple(pages[value] if column in columns else value for column, value in enumerate(row))
+            for row in tables[table]
+        )
+    tables["key_counts"] = sorted(
+        (dimension, day, pages[int(key)] if dimension in (4, 5) else key, *counts)
+        for dimension, day, key, *counts in tables["key_counts"]
+    )
     for table, keys in KEY_COLUMNS.items():  # triggers may leave rows whose counts are 0
         tables[table] = [row for row in tables[table] if any(row[keys:])]
     return tables
 
 
+PAGE_COLUMNS = {"session_facts": (12, 13), "session_pages": (2,), "page_counts": (1,), "page_returns": (1,)}
 KEY_COLUMNS = {
     "day_counts": 1,
     "key_counts": 3,

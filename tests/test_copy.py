@@ -55,7 +55,10 @@ ODD = {
         {"begins_at": 0, "day_offset": 19_800_000, "utc_offset": 19_800_000},
         {"begins_at": 504_901_800_000, "day_offset": 20_700_000, "utc_offset": 20_700_000},
     ],
-    "pages": [{"page_id": 7, "page": LONG}, {"page_id": 8, "page": LONG + "x"}, {"page_id": 2**53 + 1, "page": "🧂"}],
+    "pages": [
+        {"page_id": 7, "page": LONG}, {"page_id": 8, "page": LONG + "x"}, {"page_id": 9, "page": ""},
+        {"page_id": 10, "page": "\ufffd\u2028\u202e"}, {"page_id": 2**53 + 1, "page": "🧂"},
+    ],
     "visitor_days": [
         {"visitor_id": "", "day": 2_000, "country_code": "XX", "sessions": 2, "archived": 2},
         {"visitor_id": "\u001f", "day": 2_000, "country_code": "🇳🇵", "sessions": 1, "archived": 1},

@@ -326,7 +326,7 @@ def test_upgrade_accepts_base_tables_alone(tmp_path):
             (20_370, 1),
             (20_371, 1),
         ]
-        assert database.tuples("select page, views from pages") == [("/", 1)]
+        assert database.tuples("select page, views from all_time_pages") == [("/", 1)]
         assert database.rows("select lead_id, status, name_folded from leads") == [
             {"lead_id": 9, "status": "new", "name_folded": "zoe"}
         ]

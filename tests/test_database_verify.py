@@ -158,7 +158,7 @@ EXTRA = {
     "session_facts": """
         insert into session_facts
         select 5, session_id, visitor_id, country_code, is_new, is_vpn, duration, engagement_score, started_at,
-          score_bucket, fingerprint, source, entry_page, exit_page, campaign, events_of_day
+          score_bucket, fingerprint, source, entry_page_id, exit_page_id, campaign, events_of_day
         from session_facts
         limit 1
     """,

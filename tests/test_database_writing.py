@@ -3,6 +3,7 @@ from contextlib import closing
 
 import pytest
 from helpers.counters import counts_something
+from helpers.expected_counters import COUNTER_QUERIES
 from helpers.sqlite import new_database_in
 
 from analytics_api.database.sqlite import SQLite
@@ -37,6 +38,10 @@ def contents(database):
     """
     numbered = {
         "pages": "select page, views, sessions from pages",
+        "session_facts": "select s.*, entry.page as entry, exit.page as exit, 0 as entry_page_id, 0 as exit_page_id "
+        "from session_facts as s join pages as entry on entry.page_id = entry_page_id "
+        "join pages as exit on exit.page_id = exit_page_id",
+        "key_counts": COUNTER_QUERIES["key_counts"],
         "session_pages": "select page, session_id, day, s.views, archived "
         "from session_pages as s join pages using (page_id)",
         "page_counts": "select page, day, c.views, c.sessions from page_counts as c join pages using (page_id)",

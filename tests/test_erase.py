@@ -288,6 +288,18 @@ def test_leads_without_address_are_separate_people(database, insert):
     assert receipt == {**dict.fromkeys(GONE, 0), "leads": 1}
 
 
+def test_erase_keeps_the_entry_and_exit_pages_of_others(database, insert, get):
+    insert("sessions", session_id="s1", visitor_id="zqx", started_at=DAY, entry_page="/in", exit_page="/zqx")
+    insert("sessions", session_id="s2", visitor_id="ann", started_at=DAY, entry_page="/in", exit_page="/out")
+
+    erase(database, visitor="zqx")
+
+    assert database.tuples("select page from pages order by page") == [("/in",), ("/out",)]
+    assert get("/analytics/pages/entry") == [{"page": "/in", "sessions": 1}]
+    assert get("/analytics/pages/exit") == [{"page": "/out", "sessions": 1}]
+    assert database.verify() == []
+
+
 def test_erase_handles_very_many_sessions(database, insert):
     insert("sessions", *({"session_id": f"s{n}", "visitor_id": "v", "started_at": DAY + n} for n in range(501)))
     insert("events", *({"session_id": f"s{n}", "event_type": "click", "occurred_at": DAY} for n in range(501)))

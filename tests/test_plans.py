@@ -12,8 +12,8 @@ from analytics_api.endpoints.conversions import conversions
 from analytics_api.endpoints.conversions.counts import Request
 from analytics_api.endpoints.conversions.leads import leads_statement
 from analytics_api.maintenance.site import change_settings
-from analytics_api.statistics.earlier_range import CUT_DAY, KEYS
-from analytics_api.statistics.top_keys import TOP, TOP_OF_RANGE, TOP_SOURCES, read_top_keys
+from analytics_api.statistics.earlier_range import COUNTS_OF_VALUES, CUT_DAY
+from analytics_api.statistics.top_keys import COUNTS, COUNTS_OF_RANGE, TOP_SOURCES, read_top_keys, top_statement
 
 # Statements that change the statistics of ANALYZE to those of another database, or of an earlier time.
 STATISTICS = {
@@ -67,7 +67,7 @@ def test_no_statement_scans_a_base_table(connection):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("statement", [CUT_DAY, *KEYS.values()], ids=["totals", *KEYS])
+@pytest.mark.parametrize("statement", [CUT_DAY, *COUNTS_OF_VALUES.values()], ids=["totals", *COUNTS_OF_VALUES])
 def test_statements_of_earlier_ranges_seek(connection, statement):
     plan = query_plan(connection, statement)
 
@@ -104,10 +104,22 @@ SOURCES_PLAN = "SEARCH key_counts USING COVERING INDEX sources_by_sessions (dime
 
 
 def test_statements_of_top_keys_read_an_index(connection):
-    assert query_plan(connection, TOP)[0] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)"
+    plan = query_plan(connection, top_statement("campaign", COUNTS))
+    range_plan = query_plan(connection, top_statement("campaign", COUNTS_OF_RANGE))
+
+    assert plan[0] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)"
+    assert range_plan[1] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day>? AND day<?)"
     assert query_plan(connection, TOP_SOURCES) == [SOURCES_PLAN]
-    range_plan = query_plan(connection, TOP_OF_RANGE)
-    assert range_plan[0] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day>? AND day<?)"
+
+
+def test_ids_of_top_pages_are_searched(connection):
+    plan = query_plan(connection, top_statement("entry_page", COUNTS))
+    range_plan = query_plan(connection, top_statement("entry_page", COUNTS_OF_RANGE))
+
+    assert "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)" in plan
+    assert "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day>? AND day<?)" in range_plan
+    assert "SEARCH pages USING INTEGER PRIMARY KEY (rowid=?)" in plan
+    assert "SEARCH pages USING INTEGER PRIMARY KEY (rowid=?)" in range_plan
 
 
 def test_ranges_read_only_returns_within_them(connection):

@@ -7,6 +7,49 @@
 create view day_spans (is_day) as
 values (true), (false);
 
+-- The all-time counts of each page, also of pages that are only entry or exit pages. The column `page` has the text of the
+-- page, not its id. A session counts once for a page, even if it has archived views of the page and others.
+create view expected_pages as
+select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
+from (
+  select page, sum(views) as views, 1 as sessions
+  from (
+    select session_id, page, 1 as views
+    from counted_events
+    where page is not null
+    union all
+    select session_id, page, archived
+    from session_pages
+    join pages using (page_id)
+    where archived <> 0) as viewed
+  group by session_id, page
+  union all
+  select page, archived.views, archived.sessions
+  from archived_page_counts as archived
+  join pages using (page_id)
+  union all
+  select entry_page, 0, 0
+  from counted_sessions
+  union all
+  select exit_page, 0, 0
+  from counted_sessions
+  union all
+  select key, 0, 0
+  from archived_session_counts
+  where dimension in (4, 5)) as counts
+group by page;
+
+-- The view session_values in schema.sql and postgresql.sql has the other columns of session_facts. The rows are in the
+-- order in which SQLite stores them, so that a rebuild fills its pages completely.
+create view expected_session_facts as
+select s.*, coalesce(events, 0) as events_of_day
+from session_values as s
+left join (
+  select session_id, day, count(*) as events
+  from counted_events
+  group by session_id, day) as e on e.session_id = s.session_id and e.day = s.day
+order by s.day, s.session_id;
+
 create view expected_visitor_days as
 select visitor_id, day, country_code, cast(sum(sessions) as bigint) as sessions,
   cast(sum(archived) as bigint) as archived
@@ -30,17 +73,6 @@ from (
   from fingerprint_days
   where archived <> 0) as counts
 group by fingerprint, day;
-
--- The view session_values in schema.sql and postgresql.sql has the other columns of session_facts. The rows are in the
--- order in which SQLite stores them, so that a rebuild fills its pages completely.
-create view expected_session_facts as
-select s.*, coalesce(events, 0) as events_of_day
-from session_values as s
-left join (
-  select session_id, day, count(*) as events
-  from counted_events
-  group by session_id, day) as e on e.session_id = s.session_id and e.day = s.day
-order by s.day, s.session_id;
 
 create view expected_events_of_other_days as
 select e.session_id, e.day, count(*) as events
@@ -133,10 +165,13 @@ from (
   where dimension <> 1) as counts
 group by day;
 
+-- The keys of entry pages (4) and exit pages (5) are the ids of the pages.
 create view expected_key_counts as
 select dimension, day, key, cast(sum(sessions) as bigint) as sessions, cast(sum(visitors) as bigint) as visitors
 from (
-  select dimension, day, key, sessions, 0 as visitors
+  select dimension, day,
+    case when dimension in (4, 5) then (select cast(page_id as text) from pages where page = key) else key end as key,
+    sessions, 0 as visitors
   from session_totals
   where dimension <> 0
   union all
@@ -161,28 +196,6 @@ from (
   from archived_event_counts) as counts
 cross join day_spans
 group by 1;
-
--- The all-time counts of each page. The column `page` has the text of the page, not its id. A session counts once for a
--- page, even if it has archived views of the page and others.
-create view expected_pages as
-select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
-from (
-  select page, sum(views) as views, 1 as sessions
-  from (
-    select session_id, page, 1 as views
-    from counted_events
-    where page is not null
-    union all
-    select session_id, page, archived
-    from session_pages
-    join pages using (page_id)
-    where archived <> 0) as viewed
-  group by session_id, page
-  union all
-  select page, archived.views, archived.sessions
-  from archived_page_counts as archived
-  join pages using (page_id)) as counts
-group by page;
 
 create view expected_session_pages as
 select session_id, page_id, day, cast(sum(views) as bigint) as views, cast(sum(archived) as bigint) as archived

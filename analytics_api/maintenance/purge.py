@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any
 
 from ..database import Database, Transaction
-from ..statistics.filter_conditions import DIMENSIONS, EXPRESSIONS
 from ..statistics.ranges import load_offsets
+from ..statistics.stored_keys import COUNTED_VALUES, DIMENSIONS
 from ..values.calendar import MINUTE_MS, day_begins_at, to_day
 
 # Maximum number of rows that one transaction deletes. Deleting a session changes more counters than deleting an event.
@@ -93,7 +93,7 @@ delete from sessions
 """
 
 # SESSION_KEYS has a row for each session and dimension, with the session's key. Dimension 0 counts all sessions.
-_KEYS = "\n      ".join(f"when {dimension} then {EXPRESSIONS[field]}" for field, dimension in DIMENSIONS.items())
+_KEYS = "\n      ".join(f"when {dimension} then {COUNTED_VALUES[field]}" for field, dimension in DIMENSIONS.items())
 _DIMENSIONS = ", ".join(f"({dimension})" for dimension in (0, *DIMENSIONS.values()))
 SESSION_KEYS = f"""
   select session_id, dimension, day,

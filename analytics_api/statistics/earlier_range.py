@@ -17,11 +17,11 @@ from ..errors import InvalidRequest
 from ..http.parameters import check_choice
 from ..values.calendar import DayRange, day_begins_at, find_offset, iso_date, to_date
 from ..values.compared_days import COMPARISONS, Comparison, compared_days, corresponding_day, first_instant, time_of_day
-from .filter_conditions import DIMENSIONS, EXPRESSIONS
 from .filtered_sessions import read_keys
 from .matching import Matching
 from .ranges import RAW_SINCE, close_to_compare, load_offsets
 from .session_filters import Filters, parse_filters
+from .stored_keys import COUNTED_VALUES, DIMENSIONS, VALUES, keys_of_values, replace_keys
 
 ComparedRange = TypedDict("ComparedRange", {"from": str, "to": str, "until": int | None})
 
@@ -101,12 +101,17 @@ from cut_sessions
 """
 
 
-def _keys(dimension: int, expression: str) -> str:
-    """Return the statement that counts sessions by key, on the whole days and on the cut day."""
+def _values(field: str) -> str:
+    """Return the statement that counts sessions by the value of a field, on the whole days and on the cut day."""
+    value = COUNTED_VALUES[field]
+    counts_of_days = f"""select c.key, c.sessions
+  from days
+  cross join ({keys_of_values(field, "select value as key from shown")}) as shown_keys
+  cross join key_counts as c
+  where c.dimension = {DIMENSIONS[field]} and c.day = days.day and c.key = shown_keys.key"""
     return f"""
 with shown as (
-  select value as key
-  from json_each(cast(:keys as text))),
+  {VALUES}),
 days as (
   select day
   from day_counts
@@ -114,21 +119,17 @@ days as (
   group by day)
 select key, cast(sum(sessions) as bigint)
 from (
-  select c.key, c.sessions
-  from days
-  cross join shown
-  cross join key_counts as c
-  where c.dimension = {dimension} and c.day = days.day and c.key = shown.key
+  {replace_keys(field, counts_of_days)}
   union all
-  select {expression}, count(*)
+  select {value}, count(*)
   from counted_sessions as s
-  where s.started_at >= :begins_at and s.started_at < :until and {expression} in (select key from shown)
-  group by {expression}) as counts
+  where s.started_at >= :begins_at and s.started_at < :until and {value} in (select value from shown)
+  group by {value}) as counts
 group by key
 """
 
 
-KEYS: Final[dict[str, str]] = {field: _keys(dimension, EXPRESSIONS[field]) for field, dimension in DIMENSIONS.items()}
+COUNTS_OF_VALUES: Final[dict[str, str]] = {field: _values(field) for field in DIMENSIONS}
 
 
 def find_earlier_range(
@@ -203,4 +204,4 @@ def read_earlier_keys(
         return {}
     if matching:
         return dict(read_keys(db, earlier.match(db, matching), field, keys=keys))
-    return dict(db.tuples(KEYS[field], **earlier.whole_days, **earlier.cut, keys=json.dumps(keys)))
+    return dict(db.tuples(COUNTS_OF_VALUES[field], **earlier.whole_days, **earlier.cut, keys=json.dumps(keys)))

@@ -15,12 +15,13 @@ from typing import Any, Final, NamedTuple
 from ..database import Database
 from ..database.folding import fold_all
 from .session_filters import PROPERTIES
+from .stored_keys import PAGE_IDS, STORED_KEYS
 
 # The SQL expression for the value that each filter compares. `s` is a row of session_facts, `viewed` of session_pages.
 # `>` and `>=` are for SQLite, which would read the whole rows of all leads for `<> ''` or `is not null` after ANALYZE
 # with an `analysis_limit`.
 EXPRESSIONS: Final[dict[str, str]] = {
-    **{name: f"s.{item.column}" for name, item in PROPERTIES.items() if item.column},
+    **STORED_KEYS,
     "page": "viewed.page_id",
     "lead": """case
     when s.session_id in (select session_id from leads where session_id >= '')
@@ -102,27 +103,14 @@ from (
 SEPARATOR: Final = b"\x1f"
 IS_MEMBER: Final = "is_member(cast(s.session_id as blob))"
 
-# All values of a dimension. Day -1 stands for all time. Each row has the text to compare, and the value to pass to the
-# condition.
-KEYS = """
+# All sources, and all pages. Each row has the text to compare, and the value to pass to the condition.
+SOURCES = """
 select key, key
-from key_counts
-where dimension = :dimension and day = -1 and key <> ''
-group by key
+from all_time_sources
 """
-# The numbers in the column `dimension` of key_counts.
-DIMENSIONS: Final = {name: item.dimension for name, item in PROPERTIES.items() if item.dimension}
-
-# All pages. Each row has the page, and its id to pass to the condition.
 PAGES = """
 select page, page_id
 from pages
-"""
-
-PAGES_BY_NAME = """
-select page_id
-from pages
-where page in (select value from json_each(cast(:keys as text)))
 """
 
 
@@ -193,7 +181,7 @@ def _resolve(field: str, expression: str, name: str, values: Sequence[Any]) -> t
     if 0 < len(values) <= MAX_COMPARISONS:
         parameters = {f"{name}_{number}": value for number, value in enumerate(values)}
         return " or ".join(f"{expression} = :{parameter}" for parameter in parameters), parameters
-    condition = IS_ONE_OF_PAGES if field == "page" else IS_ONE_OF
+    condition = IS_ONE_OF_PAGES if PROPERTIES[field].is_page else IS_ONE_OF
     return condition.format(expression=expression, name=name), {name: json.dumps(values)}
 
 
@@ -202,10 +190,10 @@ def _find_values(db: Database, field: str, suffix: str, texts: Sequence[str]) ->
     if suffix in ("", "not"):
         if field == "visitor":
             return [IS_NEW[text] for text in texts]
-        if field != "page":
+        if not PROPERTIES[field].is_page:
             return list(texts)
-        return [page_id for (page_id,) in db.tuples(PAGES_BY_NAME, keys=json.dumps(texts))]
-    rows = db.tuples(PAGES) if field == "page" else db.tuples(KEYS, dimension=DIMENSIONS[field])
+        return [page_id for (page_id,) in db.tuples(PAGE_IDS, keys=json.dumps(texts))]
+    rows = db.tuples(PAGES if PROPERTIES[field].is_page else SOURCES)
     if suffix == "prefix":
         return [value for text, value in rows if text.startswith(tuple(texts))]
     needles = fold_all(db, texts)

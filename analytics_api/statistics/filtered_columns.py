@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from ..database import Database
 from ..values.calendar import Interval, interval_first
-from .filter_conditions import DIMENSIONS, EXPRESSIONS, PAGES_BY_NAME
 from .filtered_events import CODE, CODES_OF_SESSION, OWN_VIEWS, VIEW_FACTOR, other_views_statement
 from .matching import Matching
+from .session_filters import PROPERTIES
+from .stored_keys import DIMENSIONS, PAGE_IDS, STORED_KEYS
 
 # The columns that each section needs. A section that is not listed needs the column with its own name.
 NEEDED: Final = {
@@ -26,7 +27,7 @@ NEEDED: Final = {
     "days": ("visitor",),
     "country": ("country", "visitor"),
 }
-COLUMNS: Final = {**EXPRESSIONS, "visitor": "s.visitor_id", "fingerprint": "s.fingerprint", "views": CODES_OF_SESSION}
+COLUMNS: Final = {**STORED_KEYS, "visitor": "s.visitor_id", "fingerprint": "s.fingerprint", "views": CODES_OF_SESSION}
 # The sections `days` and `totals` need SUMS. The section `totals` also needs MORE_SUMS.
 SUMS: Final = """count(*), coalesce(sum(s.duration), 0), count(s.duration), coalesce(sum(s.engagement_score), 0),
   count(s.engagement_score)"""
@@ -77,7 +78,7 @@ class Views:
         self.codes.clear()
         views = self.views
         if keys is not None:
-            ids = db.tuples(PAGES_BY_NAME, keys=json.dumps(list(keys)))
+            ids = db.tuples(PAGE_IDS, keys=json.dumps(list(keys)))
             views = Counter({page_id: views[page_id] for (page_id,) in ids if page_id in views})
         fewest = min((count for _, count in views.most_common(limit)), default=0)
         candidates = json.dumps([page_id for page_id, count in views.items() if count >= fewest])
@@ -145,7 +146,7 @@ class SectionCounts:
         self.fingerprints: set[str | None] = {None}
         self.countries = Countries()
         self.views = Views()
-        self.fields: dict[str, Counter[str]] = {name: Counter() for name in DIMENSIONS if name in sections}
+        self.fields: dict[str, Counter[Any]] = {name: Counter() for name in DIMENSIONS if name in sections}
 
     def add(self, day: int, columns: Mapping[str, list[Any]], sums: Collection[int]) -> None:
         """Add the sessions of a day. The days must be in ascending order."""
@@ -169,8 +170,11 @@ class SectionCounts:
         self.interval_sums.add(sums, visitors)
         self.intervals[begin] = self.interval_sums.counts()
 
-    def rows(self) -> dict[str, Rows]:
-        rows: dict[str, Rows] = {name: _to_rows(counter) for name, counter in self.fields.items()}
+    def rows(self, db: Database) -> dict[str, Rows]:
+        rows: dict[str, Rows] = {
+            name: _to_page_rows(db, counter) if PROPERTIES[name].is_page else _to_rows(counter)
+            for name, counter in self.fields.items()
+        }
         if "days" in self.sections:
             rows["days"] = [(begin, *counts) for begin, counts in self.intervals.items()]
         if "totals" in self.sections:
@@ -245,6 +249,13 @@ def _to_rows(*counters: Counter[str]) -> Rows:
     if not "".join(values).isascii():
         shown = [value.encode(errors="surrogateescape").decode(errors="replace") for value in values]
     return list(zip(shown, *(map(counter.__getitem__, values) for counter in counters)))
+
+
+def _to_page_rows(db: Database, counter: Counter[int]) -> Rows:
+    """Return a row for each page id of the counter: the page and its count, in the order of _to_rows()."""
+    pages = sorted((page, page_id) for page_id, page in db.tuples(NAMES, ids=json.dumps(list(counter))) if page)
+    pages.sort(key=lambda row: counter[row[1]], reverse=True)
+    return [(page, counter[page_id]) for page, page_id in pages]
 
 
 def count_views(db: Database, matching: Matching, *, by_day: bool) -> Views:

@@ -13,12 +13,12 @@ from typing import Any, Final
 from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval
-from .filter_conditions import DIMENSIONS, EXPRESSIONS, PAGES_BY_NAME
 from .filtered_columns import count_sections
 from .filtered_events import EVENTS_OF_DAY, views_statement
 from .filtered_sessions import COUNTS, first_day, join_interval, sessions_by_interval
 from .matching import Matching
 from .periods import INTERVAL_EXPRESSIONS
+from .stored_keys import DIMENSIONS, PAGE_IDS, STORED_KEYS, replace_keys
 
 WITHOUT_LIMIT: Final = frozenset({"country", "engagement"})
 
@@ -45,7 +45,7 @@ def read_sections(
     of_sessions = [section for section in sections if section not in ("pages", "page_views")]
     if matching.by_columns and of_sessions:
         counts = count_sections(db, matching, [*of_sessions, *(["views"] if has_views else [])], interval)
-        rows = counts.rows()
+        rows = counts.rows(db)
         if has_views:
             rows["pages"] = counts.views.most_viewed(db, limit, page_keys)
             rows["page_views"] = list(counts.views.days.items())
@@ -81,7 +81,7 @@ def _split_rows(all_rows: list[tuple[Any, ...]], sections: Collection[str]) -> d
 
 def _statement(matching: Matching, sections: Collection[str], intervals: str | None, *, has_keys: bool) -> str:
     parts = "\nunion all\n".join(_part(section, intervals, has_keys) for section in sections)
-    columns = [EXPRESSIONS[field] for field in DIMENSIONS if field in sections]
+    columns = [STORED_KEYS[field] for field in DIMENSIONS if field in sections]
     counts_of_pages = ""
     if "pages" in sections:
         columns.append("s.session_id")
@@ -100,22 +100,23 @@ def _part(section: str, intervals: str | None, has_keys: bool) -> str:
     if section == "page_views":
         return PAGE_VIEWS_PART
     if section == "pages":
-        return PAGES_PART.format(only_keys=f"where page_id in ({PAGES_BY_NAME.strip()})" if has_keys else "")
+        return PAGES_PART.format(only_keys=f"where page_id in ({PAGE_IDS.strip()})" if has_keys else "")
     return _list_part(section, has_keys and section not in WITHOUT_LIMIT)
 
 
 def _list_part(field: str, has_keys: bool) -> str:
-    expression = EXPRESSIONS[field]
-    visitors = "count(distinct s.visitor_id)" if field == "country" else "0"
+    key = STORED_KEYS[field]
+    visitors, more_columns = "0 as visitors", ""
+    if field == "country":
+        visitors, more_columns = "visitors", ", count(distinct s.visitor_id) as visitors"
+    counts = f"select {key} as key, count(*) as sessions{more_columns} from s group by {key}"
     limit = ":no_limit" if has_keys or field in WITHOUT_LIMIT else ":limit"
     only_keys = f"\nwhere key in (select value from json_each(cast(:{field}_keys as text)))" if has_keys else ""
     return f"""select *
 from (
-  select '{field}' as section, {expression} as key, 0 as first_day, count(*) as sessions, {visitors} as visitors,
-    {NO_COUNTS}
-  from s
-  where {expression} <> ''
-  group by {expression}
+  select '{field}' as section, key, 0 as first_day, sessions, {visitors}, {NO_COUNTS}
+  from ({replace_keys(field, counts)}) as counts
+  where key <> ''
   order by sessions desc, key
   limit {limit}) as {field}_rows{only_keys}"""
 

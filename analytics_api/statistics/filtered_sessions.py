@@ -14,11 +14,11 @@ from typing import Any, Final
 from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval, Span
-from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
 from .filtered_columns import count_sections, count_views
 from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_of_hours_statement, views_statement
 from .matching import Matching
 from .periods import INTERVAL_EXPRESSIONS
+from .stored_keys import PAGE_IDS, STORED_KEYS, VALUES, replace_keys
 
 # The columns of a row of statistics. Averages are computed from the sums later.
 COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
@@ -48,7 +48,7 @@ def _find_rows(
     """Return the rows of a section, without a limit. Return None if a statement of this module must read them."""
     if section in matching.rows:
         return matching.rows[section]
-    return count_sections(db, matching, [section], interval).rows()[section] if matching.by_columns else None
+    return count_sections(db, matching, [section], interval).rows(db)[section] if matching.by_columns else None
 
 
 def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def read_countries(db: Database, matching: Matching) -> list[tuple[Any, ...]]:
     """Return rows of country, sessions and visitors, with the most sessions first. Ties are sorted by country."""
     if (rows := _find_rows(db, matching, "country")) is not None:
         return rows
-    sql = _list_sql(EXPRESSIONS["country"], matching, False, more_columns=", count(distinct s.visitor_id)")
+    sql = _list_sql("country", matching, False, more_columns=", count(distinct s.visitor_id)")
     return _read_list(db, sql, matching, MAX_INT64, None)
 
 
@@ -148,21 +148,33 @@ def read_keys(
     """
     if (rows := _find_rows(db, matching, field)) is not None:
         return _select(rows, keys)[:limit]
-    sql = _list_sql(EXPRESSIONS[field], matching, keys is not None)
+    sql = _list_sql(field, matching, keys is not None)
     return _read_list(db, sql, matching, limit, keys)
 
 
-def _list_sql(expression: str, matching: Matching, has_keys: bool, *, more_columns: str = "") -> str:
+def _list_sql(field: str, matching: Matching, has_keys: bool, *, more_columns: str = "") -> str:
+    only_keys = f" and key in ({VALUES})" if has_keys else ""
     return f"""
-select {expression} as key, count(*) as sessions{more_columns}
-from session_facts as s
-where {matching.in_range}
-  and {matching.condition}
-  and {expression} <> ''{_only_keys(expression, has_keys)}
-group by {expression}
+select *
+from ({replace_keys(field, counts_statement(STORED_KEYS[field], matching, more_columns))}) as counts
+where key <> ''{only_keys}
 order by sessions desc, key
 limit :limit
 """
+
+
+def counts_statement(key: str, matching: Matching, more_columns: str = "") -> str:
+    """Return the statement that counts the sessions that match, by key.
+
+    :param key: an expression of a row `s` of session_facts.
+    """
+    return f"""
+select {key} as key, count(*) as sessions{more_columns}
+from session_facts as s
+where {matching.in_range}
+  and {matching.condition}
+group by {key}
+""".strip()
 
 
 def read_pages(
@@ -173,7 +185,7 @@ def read_pages(
         return matching.rows["pages"][:limit]
     if matching.by_columns:
         return count_views(db, matching, by_day=False).most_viewed(db, limit, keys)
-    only_keys = "" if keys is None else f"where page_id in ({PAGES_BY_NAME.strip()})"
+    only_keys = "" if keys is None else f"where page_id in ({PAGE_IDS.strip()})"
     sql = f"""
 with counts as (
   select page_id, sum(views) as views, sum(sessions) as sessions
@@ -213,10 +225,6 @@ def _select(rows: list[tuple[Any, ...]], keys: Iterable[str] | None) -> list[tup
         return rows
     selected = set(keys)
     return [row for row in rows if row[0] in selected]
-
-
-def _only_keys(expression: str, has_keys: bool) -> str:
-    return f"\n  and {expression} in (select value from json_each(cast(:keys as text)))" if has_keys else ""
 
 
 def _read_list(

@@ -26,10 +26,12 @@ class Property(NamedTuple):
     """A property of sessions. Statistics can be filtered by it if it has a description.
 
     :param description: the description of the filter's values in the OpenAPI document.
-    :param column: its column of session_facts and counted_sessions; "" if filter_conditions.py has another expression.
+    :param column: its column of session_facts, without the suffix `_id` of pages, and of counted_sessions if it has a
+        dimension; "" if filter_conditions.py has another expression.
     :param dimension: its number in the column `dimension` of key_counts; 0 if sessions are not counted by it.
     :param choices: the values that the filter accepts; () for any text.
     :param is_text: whether the filter also has the parameters `<name>.prefix` and `<name>.contains`.
+    :param is_page: whether its values are pages, which session_facts and the counters store as ids.
     """
 
     description: str
@@ -37,15 +39,16 @@ class Property(NamedTuple):
     dimension: int = 0
     choices: tuple[str, ...] = ()
     is_text: bool = False
+    is_page: bool = False
 
 
 # The parameters in the OpenAPI document are in this order.
 PROPERTIES: Final[dict[str, Property]] = {
     "country": Property("its country, XX if unknown", "country_code", 1),
     "source": Property("its referrer domain, (direct) if none", "source", 2, is_text=True),
-    "entry_page": Property("its entry page", "entry_page", 4, is_text=True),
-    "exit_page": Property("its exit page", "exit_page", 5, is_text=True),
-    "page": Property("a page that it viewed", is_text=True),
+    "entry_page": Property("its entry page", "entry_page", 4, is_text=True, is_page=True),
+    "exit_page": Property("its exit page", "exit_page", 5, is_text=True, is_page=True),
+    "page": Property("a page that it viewed", is_text=True, is_page=True),
     "event_type": Property("the type of one of its events"),
     "engagement": Property("the range of its engagement score", "score_bucket", 3, BUCKETS),
     "visitor": Property("whether an earlier session has the same visitor", "is_new", choices=("new", "returning")),

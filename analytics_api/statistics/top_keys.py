@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from ..database import Database
 from ..values.calendar import DayRange
-from .filter_conditions import DIMENSIONS
 from .filtered_sessions import read_keys
 from .matching import Matching
+from .stored_keys import DIMENSIONS, replace_keys
 
-TOP = """
+COUNTS = """
 select key, sessions
 from all_time_keys
-where dimension = :dimension and key <> ''
-order by sessions desc, key
-limit :limit
+where dimension = :dimension
 """
 
 TOP_SOURCES = """
@@ -23,14 +21,12 @@ order by sessions desc, key
 limit :limit
 """
 
-TOP_OF_RANGE = """
+COUNTS_OF_RANGE = """
 select key, cast(sum(sessions) as bigint) as sessions
 from key_counts
-where dimension = :dimension and day between :first and :last and key <> ''
+where dimension = :dimension and day between :first and :last
 group by key
 having sum(sessions) <> 0
-order by sessions desc, key
-limit :limit
 """
 
 
@@ -46,6 +42,21 @@ def read_top_keys(
         return read_keys(db, matching, field, limit)
     if range_ is None and field == "source":
         return db.tuples(TOP_SOURCES, limit=limit)
+    dimension = DIMENSIONS[field]
     if range_ is None:
-        return db.tuples(TOP, dimension=DIMENSIONS[field], limit=limit)
-    return db.tuples(TOP_OF_RANGE, dimension=DIMENSIONS[field], limit=limit, **range_.bounds)
+        return db.tuples(top_statement(field, COUNTS), dimension=dimension, limit=limit)
+    return db.tuples(top_statement(field, COUNTS_OF_RANGE), dimension=dimension, limit=limit, **range_.bounds)
+
+
+def top_statement(field: str, counts: str) -> str:
+    """Return the statement that reads the values of a field with the most sessions.
+
+    :param counts: COUNTS or COUNTS_OF_RANGE.
+    """
+    return f"""
+select key, sessions
+from ({replace_keys(field, counts).strip()}) as counts
+where key <> ''
+order by sessions desc, key
+limit :limit
+"""

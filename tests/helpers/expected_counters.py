@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from analytics_api.statistics.filter_conditions import DIMENSIONS
+from analytics_api.statistics.stored_keys import DIMENSIONS
 from helpers.folding import folded
 from helpers.plain_statistics import KEYS_OF, page_of
 
@@ -92,6 +92,8 @@ SEARCHED = ("project_name", "contact_name", "contact_email", "contact_phone", "v
 
 # For some counters, the columns to compare. Pages are compared by their text instead of their id.
 COUNTER_QUERIES = {
+    "key_counts": "select dimension, day, case when dimension in (4, 5) then page else key end, c.sessions, visitors "
+    "from key_counts as c left join pages on dimension in (4, 5) and cast(page_id as text) = key",
     "pages": "select page, views, sessions from pages",
     "page_counts": "select day, page, c.views, c.sessions from page_counts as c join pages using (page_id)",
     "page_returns": "select day, page, previous_day, r.sessions from page_returns as r join pages using (page_id)",

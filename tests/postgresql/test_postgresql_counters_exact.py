@@ -110,6 +110,10 @@ where session_id = 'a' and archived > 0;
 }
 
 COUNTER_QUERIES = {
+    "key_counts": "select dimension, day, case when dimension in (4, 5) then page else key end as key, "
+    "sum(c.sessions)::bigint, sum(visitors)::bigint "
+    "from key_counts as c left join pages on dimension in (4, 5) and page_id::text = key "
+    "group by 1, 2, 3 having sum(c.sessions) <> 0 or sum(visitors) <> 0",
     "pages": "select page, views, sessions from all_time_pages",
     "page_counts": "select day, page, sum(c.views), sum(c.sessions) from page_counts as c join pages using (page_id) "
     "group by day, page",
@@ -125,7 +129,7 @@ def read(connection, counter):
     """Add up the shards of each key of a counter, and return the rows in which a count is not 0."""
     if counter in COUNTER_QUERIES:
         rows = connection.execute(COUNTER_QUERIES[counter]).fetchall()
-        return {tuple(row) for row in rows if counter in ("leads", "lead_submissions") or row[-1]}
+        return {tuple(row) for row in rows if counter in ("key_counts", "leads", "lead_submissions") or row[-1]}
     described = connection.execute(f"select * from {counter} limit 0").description
     names = [column.name for column in described if column.name != "shard"]
     keys = ", ".join(name for name in names if name not in COUNT_COLUMNS)

@@ -125,7 +125,13 @@ DELETE_UNUSED = """
 lock table sessions, events, leads, lead_submissions in share row exclusive mode;
 delete from pages
 where page_id not in (select page_id from session_pages)
-  and page_id not in (select page_id from archived_page_counts);
+  and page_id not in (select page_id from archived_page_counts)
+  and page_id not in (
+    select key::bigint
+    from key_counts
+    where dimension in (4, 5) and day = -1
+    group by key
+    having sum(sessions) <> 0);
 delete from counter_page_counts
 where page_id not in (select page_id from pages);
 delete from page_returns

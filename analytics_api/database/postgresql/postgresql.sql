@@ -446,8 +446,11 @@ select s.day,
       or exists (select from visitor_days as d where d.visitor_id = s.visitor_id and d.archived <> 0) then 0
     else 1
   end as is_new,
-  (s.vpn_suspected <> 0)::integer as is_vpn, s.started_at, s.country_code, s.score_bucket, s.source, s.entry_page,
-  s.exit_page, s.session_id, s.visitor_id, s.campaign, s.fingerprint, s.duration, s.engagement_score
+  (s.vpn_suspected <> 0)::integer as is_vpn, s.started_at,
+  (select page_id from pages where index_key(page) = index_key(s.entry_page)) as entry_page_id,
+  (select page_id from pages where index_key(page) = index_key(s.exit_page)) as exit_page_id,
+  s.country_code, s.score_bucket, s.source, s.session_id, s.visitor_id, s.campaign, s.fingerprint, s.duration,
+  s.engagement_score
 from counted_sessions as s;
 
 create or replace function viewed_page(event_type text, page_url text, page_query text) returns text
@@ -473,11 +476,11 @@ create table session_facts (
   is_new           integer not null default 0,
   is_vpn           integer not null default 0,
   started_at       bigint not null default 0,
+  entry_page_id    bigint not null default 0,
+  exit_page_id     bigint not null default 0,
   country_code     text collate "C" not null default '',
   score_bucket     text collate "C" not null default '',
   source           text collate "C" not null default '',
-  entry_page       text collate "C" not null default '',
-  exit_page        text collate "C" not null default '',
   session_id       text collate "C" primary key,
   visitor_id       text collate "C" not null default '',
   campaign         text collate "C" not null default '',
@@ -873,6 +876,27 @@ return format($$
   for no key update
   $$, other_table, key);
 
+-- Returns an expression for the id of a page. `offset 0` prevents a plan that reads all pages.
+create or replace function build_page_id(page text) returns text
+immutable
+return format('(select page_id from pages where index_key(pages.page) = index_key(%s) offset 0)', page);
+
+-- Returns a statement that inserts the pages that are not in `pages` yet. `listed` is a query for pages. The condition
+-- is usually false; then an `insert` statement alone would take longer.
+create or replace function build_new_pages(listed text) returns text
+immutable
+return format($$
+  if exists (select from (%1$s) as listed where page is not null and %2$s is null) then
+    insert into pages (page)
+    select page
+    from (%1$s) as listed
+    where page is not null and %2$s is null
+    group by page
+    order by index_key(page)
+    on conflict do nothing;
+  end if
+  $$, listed, build_page_id('listed.page'));
+
 -- Creates three triggers of a table, with their functions: <table>_insert, <table>_delete and <table>_update. They run
 -- `statements`. The statements read `changes`, which has the new rows with `sign` 1 and the old rows with `sign` -1.
 -- The first of the statements also runs while counting is paused. If `instant` is the name of a column, `changes` also
@@ -1104,7 +1128,13 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   $$,
   build_identity_locks(
     '(visitor_id, 0), (session_id, 1), (fingerprint, 6)', '(' || build_moved('<> 0') || ') as moved'),
-  'if found then ' || build_upsert('visitor_days', 'visitor_id, day, country_code', 'sessions', $$
+  'if found then ' || build_new_pages($$
+    select page
+    from changes
+    cross join lateral (values (counted_entry_page), (counted_exit_page)) as counted (page)
+    where sign = 1
+  $$),
+  build_upsert('visitor_days', 'visitor_id, day, country_code', 'sessions', $$
     select visitor_id, day, country_code, sum(sign) as sessions
     from changes
     group by visitor_id, day, country_code
@@ -1151,8 +1181,8 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
         or exists (select from visitor_days as d where d.visitor_id = changes.visitor_id and d.archived <> 0) then 0
       else 1
     end,
-    is_vpn, started_at, country_code, score_bucket, source, counted_entry_page, counted_exit_page, session_id,
-    visitor_id, campaign, fingerprint, duration, engagement_score,
+    is_vpn, started_at, $$ || build_page_id('counted_entry_page') || ', ' || build_page_id('counted_exit_page') || $$,
+    country_code, score_bucket, source, session_id, visitor_id, campaign, fingerprint, duration, engagement_score,
     coalesce((
       select events
       from events_of_other_days as e
@@ -1178,19 +1208,18 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
       $$) || $$));
   end if
   $$,
-  $$
-  if tg_op = 'UPDATE' then
+  $$if tg_op = 'UPDATE' then $$ || build_new_pages('select counted_exit_page as page from changes where sign = 1') || $$;
     -- Most updates by trackers change only these columns.
-    insert into session_facts as facts (session_id, duration, engagement_score, score_bucket, exit_page, is_vpn)
-    select session_id, duration, engagement_score, score_bucket, counted_exit_page, is_vpn
+    insert into session_facts as facts (session_id, duration, engagement_score, score_bucket, exit_page_id, is_vpn)
+    select session_id, duration, engagement_score, score_bucket, $$ || build_page_id('counted_exit_page') || $$, is_vpn
     from changes
     where sign = 1
     on conflict (session_id) do update set
         duration = excluded.duration, engagement_score = excluded.engagement_score,
-        score_bucket = excluded.score_bucket, exit_page = excluded.exit_page, is_vpn = excluded.is_vpn
-      where (facts.duration, facts.engagement_score, facts.score_bucket, facts.exit_page, facts.is_vpn)
+        score_bucket = excluded.score_bucket, exit_page_id = excluded.exit_page_id, is_vpn = excluded.is_vpn
+      where (facts.duration, facts.engagement_score, facts.score_bucket, facts.exit_page_id, facts.is_vpn)
         is distinct from
-          (excluded.duration, excluded.engagement_score, excluded.score_bucket, excluded.exit_page, excluded.is_vpn);
+          (excluded.duration, excluded.engagement_score, excluded.score_bucket, excluded.exit_page_id, excluded.is_vpn);
   end if
   $$,
   build_upsert(
@@ -1209,8 +1238,8 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     select dimension, coalesce(day, -1) as day, key, sum(sign) as sessions
     from changes
     cross join lateral (
-      values (1, country_code), (2, source), (3, score_bucket), (4, counted_entry_page), (5, counted_exit_page),
-        (8, campaign)) as keys (dimension, key)
+      values (1, country_code), (2, source), (3, score_bucket), (4, $$ || build_page_id('counted_entry_page') || $$::text),
+        (5, $$ || build_page_id('counted_exit_page') || $$::text), (8, campaign)) as keys (dimension, key)
     group by grouping sets ((dimension, key, day), (dimension, key))
   $$)]);
 
@@ -1268,18 +1297,7 @@ call count_changes('events',
   build_identity_locks('(session_id, 1)', 'changes'),
   build_session_events(),
   $$if not exists (select from changes where event_type = 'page_view') then return null; end if$$,
-  $$
-  insert into pages (page)
-  select viewed.page
-  from (
-    select distinct page
-    from changes
-    where sign = 1) as viewed
-  where viewed.page is not null
-    and not exists (select from pages where index_key(pages.page) = index_key(viewed.page) offset 0)
-  order by index_key(viewed.page)
-  on conflict do nothing
-  $$,
+  build_new_pages('select page from changes where sign = 1'),
   $$
   perform
   from pages

@@ -37,13 +37,15 @@ SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
 # The tables of the views that are not named `expected_<table>`.
 TABLES_OF_VIEWS = {"expected_lead_visits": "leads"}
 
-# A rebuild fills session_facts first, and `verify` compares it first. If session_facts is correct, they create this
-# temporary view. It hides the stored view of the same name, which reads `sessions`. The views of the other counters
-# then read session_facts, so the values of each session are computed only once.
+# A rebuild fills `pages` and session_facts first, and `verify` compares them first. If session_facts is correct, they
+# create this temporary view. It hides the stored view of the same name, which reads `sessions`. The views of the other
+# counters then read session_facts, so the values of each session are computed only once.
 COUNT_FACTS = """
 create temporary view counted_sessions as
-select *, is_vpn as vpn_suspected
-from session_facts
+select s.*, is_vpn as vpn_suspected, entry.page as entry_page, exit.page as exit_page
+from session_facts as s
+left join pages as entry on entry.page_id = entry_page_id
+left join pages as exit on exit.page_id = exit_page_id
 """
 DROP_COUNT_FACTS = "drop view if exists temp.counted_sessions"
 
@@ -64,6 +66,15 @@ where page_id not in (
   union all
   select page_id
   from archived_page_counts)
+"""
+
+# Without the pages that are entry or exit pages, whose numbers of sessions are in key_counts.
+DELETE_UNUSED_PAGES = """
+delete from pages
+where views = 0 and sessions = 0 and page_id not in (
+  select cast(key as integer)
+  from key_counts
+  where dimension in (4, 5) and day = -1)
 """
 
 CHOOSE_CODES = """
@@ -138,19 +149,18 @@ class Counter(NamedTuple):
 def list_counters(statements: Statements) -> list[Counter]:
     """Return the counters in the order of their views, and create the views of expected.sql as temporary views.
 
-    A counter may be computed from counters before it in this order. session_facts is the first, see COUNT_FACTS.
+    A counter may be computed from counters before it in this order.
     """
     for sql in expected_views().values():
         statements.execute(sql.replace("create view", "create temporary view if not exists", 1))
     stored = [view["name"] for view in statements.rows(VIEWS) if view["name"] in managed_names()]
-    views = sorted([*expected_views(), *stored], key=lambda view: view != "expected_session_facts")
     return [
         Counter(
             TABLES_OF_VIEWS.get(view, view.removeprefix(PREFIX)),
             view,
             tuple(column["name"] for column in statements.rows(VIEW_COLUMNS, view=view)),
         )
-        for view in views
+        for view in (*expected_views(), *stored)
         if view.startswith(PREFIX)
     ]
 
@@ -296,9 +306,9 @@ def empty_row_deletions(statements: Statements) -> list[str]:
     deletions = []
     for counter in list_counters(statements):
         columns = [f"{column} = 0" for column in counter.columns if column in COUNT_COLUMNS]
-        if columns and (counter.table == "pages" or counter.table not in (*ARCHIVING_COUNTERS, *BASE_TABLES)):
+        if columns and counter.table not in (*ARCHIVING_COUNTERS, *BASE_TABLES):
             deletions.append(f"delete from {counter.table} where {' and '.join(columns)}")
-    return deletions
+    return [*deletions, DELETE_UNUSED_PAGES]
 
 
 def delete_residue(statements: Statements) -> None:

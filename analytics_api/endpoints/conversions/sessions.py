@@ -10,18 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from ...statistics.earlier_range import KEYS, EarlierRange, read_earlier_keys
-from ...statistics.filter_conditions import DIMENSIONS, EXPRESSIONS
+from ...statistics.earlier_range import COUNTS_OF_VALUES, EarlierRange, read_earlier_keys
+from ...statistics.filtered_sessions import counts_statement
 from ...statistics.matching import Matching
+from ...statistics.stored_keys import DIMENSIONS, STORED_KEYS, keys_of_values, replace_keys
 from ...statistics.top_keys import read_top_keys
 from ...values.calendar import ALL_TIME, DayRange, interval_first
 from .counts import ALL, NONE, Request
-
-SESSIONS_OF_KEYS = """
-select key, sessions
-from all_time_keys
-where dimension = :dimension and key in (select value from json_each(cast(:keys as text)))
-"""
 
 SESSIONS_OF_DAYS = """
 select day, cast(sum(sessions) as bigint)
@@ -49,7 +44,7 @@ def count_by_interval(request: Request, bounds: Mapping[str, int], matching: Mat
 
 def _read_days(request: Request, bounds: Mapping[str, int], matching: Matching | None) -> list[tuple[int, int]]:
     if matching:
-        return request.db.tuples(_sessions_by("s.day", matching), **matching.parameters)
+        return request.db.tuples(counts_statement("s.day", matching), **matching.parameters)
     return request.db.tuples(SESSIONS_OF_DAYS, **bounds)
 
 
@@ -85,25 +80,28 @@ def count_sessions(
     if missing := sorted(keys - {key for key, _ in rows}):
         key_list = json.dumps(missing)
         if range_:
-            rows += request.db.tuples(KEYS[request.by], **range_.bounds, begins_at=0, until=0, keys=key_list)
+            bounds = {**range_.bounds, "begins_at": 0, "until": 0}
+            rows += request.db.tuples(COUNTS_OF_VALUES[request.by], **bounds, keys=key_list)
         else:
-            rows += request.db.tuples(SESSIONS_OF_KEYS, dimension=DIMENSIONS[request.by], keys=key_list)
+            rows += request.db.tuples(_all_time_counts(request.by), dimension=DIMENSIONS[request.by], keys=key_list)
     return {_to_shown(request, key): sessions for key, sessions in rows if sessions}
 
 
 def _count_matching(request: Request, matching: Matching) -> dict[str, int]:
-    rows = request.db.tuples(_sessions_by(EXPRESSIONS[request.by], matching), **matching.parameters)
-    return {_to_shown(request, key): sessions for key, sessions in rows}
+    sql = replace_keys(request.by, counts_statement(STORED_KEYS[request.by], matching))
+    return {_to_shown(request, key): sessions for key, sessions in request.db.tuples(sql, **matching.parameters)}
 
 
-def _sessions_by(expression: str, matching: Matching) -> str:
-    return f"""
-select {expression}, count(*) as sessions
-from session_facts as s
-where {matching.in_range}
-  and {matching.condition}
-group by {expression}
-"""
+def _all_time_counts(field: str) -> str:
+    """Return the statement that reads the all-time number of sessions of each value in the parameter `keys`."""
+    return replace_keys(
+        field,
+        f"""
+select key, sessions
+from all_time_keys
+where dimension = :dimension and key in ({keys_of_values(field)})
+""",
+    )
 
 
 def count_earlier_sessions(
