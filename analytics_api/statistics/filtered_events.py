@@ -69,6 +69,12 @@ from (
   limit 9223372036854775807) as s
 cross join session_pages as p
 where p.day = s.day and p.session_id = s.session_id and p.day between :first and :last and p.views <> p.archived"""
+# PostgreSQL expects a hundredth of the rows of VIEWS_OF_SESSIONS, because it does not know that a session's page views
+# are on the day of the session. It would then sort the rows to group them by page, instead of hashing the pages, which
+# takes a sixth less time. These arrays have one element, but PostgreSQL expects a thousand, so it plans for many rows.
+EXPECT_MANY_ROWS: Final = """
+cross join json_each('[0]') as one
+cross join json_each('[0]') as another"""
 # The code of a row `p` of session_pages, one number for the page and its views: the id of the page, which is less than
 # VIEW_FACTOR, plus VIEW_FACTOR for each view of the row after the first one.
 VIEW_FACTOR: Final = 1 << 32
@@ -175,18 +181,21 @@ def other_views_statement(matching: Matching) -> str:
 
 
 def views_statement(matching: Matching, *, has_sessions: bool = False) -> str:
-    """Return a query for the views and sessions of each page and day.
+    """Return a query for the page views, with the columns page_id, day, views and sessions.
 
-    A session that viewed a page on several days is counted on one of them. So the sums over all days are exact.
+    There are several rows for a page and day. A session that viewed a page on several days is counted on one of them.
+    So the sums over all rows of a page are exact.
 
     :param has_sessions: whether the statement has a common table expression `s` with the sessions that match.
     """
     condition = "true" if has_sessions else f"s.day >= :first and {matching.condition}"
     views = VIEWS_OF_SESSIONS.format(sessions="s" if has_sessions else "session_facts", condition=condition)
-    # The merged rows are in the order of the day, so PostgreSQL groups by the day first.
-    sums = "sum(p.views - p.archived) as views, count(*) as sessions"
-    own = f"select p.page_id, p.day, {sums}{views}\ngroup by p.day, p.page_id"
-    return f"{own}\nunion all{other_views_statement(matching)}"
+    return f"""
+select p.page_id, p.day, p.views - p.archived as views, 1 as sessions{views}
+union all
+select others.*
+from ({other_views_statement(matching).strip()}) as others{EXPECT_MANY_ROWS}
+""".strip()
 
 
 def views_of_hours_statement(db: Database, matching: Matching) -> str:
