@@ -41,6 +41,10 @@ select count(*) > 0
 from pg_stat_activity
 where datname = current_database() and wait_event_type = 'Lock'
 """
+FIRST_OF_VISITOR = f"""
+insert into sessions (session_id, visitor_id, started_at)
+values ('first', 'lead', {START - 2 * DAY})
+"""
 COPY_EVENTS = "copy events (session_id, event_type, page_url, occurred_at) from stdin"
 
 
@@ -198,6 +202,37 @@ def test_session_and_event_written_at_once_are_counted_together(database, is_ses
     assert database.verify() == []
     assert database.rows("select events_of_day from session_facts") == [{"events_of_day": 1}]
     assert database.rows("select from events_of_other_days") == []
+
+
+@pytest.mark.parametrize(
+    ("first_write", "second_write"),
+    [
+        ("update sessions set country = 'IN' where session_id = 'named'", FIRST_OF_VISITOR),
+        (FIRST_OF_VISITOR, "update sessions set country = 'IN' where session_id = 'named'"),
+        ("update sessions set visitor_id = 'w' where session_id = 'named'", "update leads set visitor_id = ''"),
+        ("update leads set visitor_id = 'x'", "update sessions set visitor_id = 'x' where session_id = 'early'"),
+    ],
+    ids=["session of the lead", "session of its visitor", "visitor of the session", "visitor of the lead"],
+)
+def test_writers_of_two_sessions_of_a_lead_see_each_other(database, first_write, second_write):
+    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
+        first.execute(INSERT_SESSION, ["named", "v", None, START])
+        first.execute(INSERT_SESSION, ["early", "e", None, START - DAY])
+        first.execute(
+            "insert into leads (lead_id, enquiry_datetime, session_id, visitor_id) "
+            "values (1, '2026-02-24 09:00:00', 'named', 'lead')"
+        )
+        first.commit()
+        first.execute(first_write)
+
+        def write_second():
+            second.execute(second_write)
+            second.commit()
+
+        with blocked(database, write_second):
+            first.commit()
+
+    assert database.verify() == []
 
 
 def test_event_and_heartbeats_of_its_session_do_not_deadlock(database):

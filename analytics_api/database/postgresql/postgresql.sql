@@ -1044,18 +1044,27 @@ left join lead_attributions as k on k.lead_id = l.lead_id
       and k.last_started_at < l.enquired_at + 1000
       and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
 
--- Returns a statement that computes the attributions of leads again. `leads` is a query that returns their ids. Only
--- the triggers on leads update the status in an existing row, because the triggers on sessions may see an older status.
+-- Returns statements that compute the attributions of leads again. `leads` is a query that returns their ids. The first
+-- statement locks the rows. Therefore the second one sees the sessions that other transactions have written for the same
+-- leads. Only new leads have no row yet. Only the triggers on leads update the status in an existing row, because the
+-- triggers on sessions may see an older status.
 create or replace function build_attribution(leads text) returns text
 stable
 begin atomic
   select format($$
-    insert into lead_attributions (lead_id, status, %1$s)
-    select lead_id, status, %1$s
-    from expected_lead_attributions
+    perform
+    from lead_attributions
     where lead_id = any (array(%2$s))
     order by lead_id
-    on conflict (lead_id) do update set %3$s
+    for no key update;
+    if found or tg_table_name = 'leads' then
+      insert into lead_attributions (lead_id, status, %1$s)
+      select lead_id, status, %1$s
+      from expected_lead_attributions
+      where lead_id = any (array(%2$s))
+      order by lead_id
+      on conflict (lead_id) do update set %3$s;
+    end if
     $$, columns, leads, regexp_replace(columns, '\w+', '\& = excluded.\&', 'g'))
   from (
     values ($$
