@@ -101,7 +101,7 @@ from cut_sessions
 """
 
 
-def _values(field: str) -> str:
+def _counts_of_values(field: str) -> str:
     """Return the statement that counts sessions by the value of a field, on the whole days and on the cut day."""
     value = COUNTED_VALUES[field]
     counts_of_days = f"""select c.key, c.sessions
@@ -129,7 +129,7 @@ group by key
 """
 
 
-COUNTS_OF_VALUES: Final[dict[str, str]] = {field: _values(field) for field in DIMENSIONS}
+COUNTS_OF_VALUES: Final[dict[str, str]] = {field: _counts_of_values(field) for field in DIMENSIONS}
 
 
 def find_earlier_range(

@@ -9,8 +9,8 @@ from .session_filters import PROPERTIES
 # The numbers in the column `dimension` of key_counts.
 DIMENSIONS: Final = {name: item.dimension for name, item in PROPERTIES.items() if item.dimension}
 
-# The value of each property of a row `s` of counted_sessions.
-COUNTED_VALUES: Final = {name: f"s.{item.column}" for name, item in PROPERTIES.items() if item.column}
+# The value of each of these properties of a row `s` of counted_sessions.
+COUNTED_VALUES: Final = {name: f"s.{PROPERTIES[name].column}" for name in DIMENSIONS}
 
 # The key of each property of a row `s` of session_facts.
 STORED_KEYS: Final = {

@@ -94,14 +94,9 @@ def _count_matching(request: Request, matching: Matching) -> dict[str, int]:
 
 def _all_time_counts(field: str) -> str:
     """Return the statement that reads the all-time number of sessions of each value in the parameter `keys`."""
-    return replace_keys(
-        field,
-        f"""
-select key, sessions
-from all_time_keys
-where dimension = :dimension and key in ({keys_of_values(field)})
-""",
-    )
+    keys = keys_of_values(field)
+    counts = f"select key, sessions from all_time_keys where dimension = :dimension and key in ({keys})"
+    return replace_keys(field, counts)
 
 
 def count_earlier_sessions(
