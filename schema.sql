@@ -764,7 +764,8 @@ end;
 
 -- Most updates by trackers change only the measures ended_at, duration, engagement_score and exit_page, for example at
 -- the end of a session. The trigger sessions_heartbeat copies them. For other updates, this trigger replaces the row of
--- session_facts.
+-- session_facts. If another program has changed page_query, the counted page may not be in `pages`, and the former exit
+-- page is kept until the rebuild.
 create trigger sessions_update after update on sessions
 when (new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
     new.vpn_suspected)
@@ -798,7 +799,8 @@ begin
   where new.exit_page is not old.exit_page and session_id = new.session_id
   on conflict do nothing;
   update session_facts set (duration, engagement_score, score_bucket, exit_page_id) = (
-    select duration, engagement_score, score_bucket, (select page_id from pages where page = exit_page)
+    select duration, engagement_score, score_bucket,
+      ifnull((select page_id from pages where page = exit_page), exit_page_id)
     from counted_sessions
     where session_id = new.session_id)
   where session_id = old.session_id

@@ -55,10 +55,6 @@ ODD = {
         {"begins_at": 0, "day_offset": 19_800_000, "utc_offset": 19_800_000},
         {"begins_at": 504_901_800_000, "day_offset": 20_700_000, "utc_offset": 20_700_000},
     ],
-    "pages": [
-        {"page_id": 7, "page": LONG}, {"page_id": 8, "page": LONG + "x"}, {"page_id": 9, "page": ""},
-        {"page_id": 10, "page": "\ufffd\u2028\u202e"}, {"page_id": 2**53 + 1, "page": "🧂"},
-    ],
     "visitor_days": [
         {"visitor_id": "", "day": 2_000, "country_code": "XX", "sessions": 2, "archived": 2},
         {"visitor_id": "\u001f", "day": 2_000, "country_code": "🇳🇵", "sessions": 1, "archived": 1},
@@ -94,6 +90,7 @@ ODD = {
     "storage_snapshots": [{"source": "s3", "total_objects": None, "estimated_sessions": MOST, "taken_at": 0}],
     "storage_ratios": [{"source": "s3", "objects_per_session": 0.1 + 0.2, "measured_at": 5}],
     "collector_machines": [{"day": -1, "reason": "", "hits": MOST}, {"day": 0, "reason": "\t", "hits": 0}],
+    "pages": [{"page_id": 7, "page": LONG}, {"page_id": 2**53 + 1, "page": "🧂"}],
 }  # fmt: skip
 
 
@@ -267,6 +264,19 @@ def test_copy_counts_invalid_utf8(odd, database, caplog):
     assert caplog.messages == [
         "sessions: strings with invalid UTF-8, replaced by U+FFFD: 1",
         "events: strings with invalid UTF-8, replaced by U+FFFD: 2",
+    ]
+
+
+def test_pages_that_become_equal_are_copied(odd, database):
+    query(odd.path, "update sessions set entry_page = cast(x'2fff' as text) where session_id = ''")
+    query(odd.path, "update sessions set exit_page = cast(x'2ffe' as text) where session_id = ''")
+    query(odd.path, "update sessions set exit_page = cast(x'2f00' as text) where session_id = ''")
+    query(odd.path, "update sessions set exit_page = cast(x'2ffe' as text) where session_id = ''")
+
+    copy(odd, database)
+
+    assert database.rows("select entry_page, exit_page from sessions where session_id = ''") == [
+        {"entry_page": "/\ufffd", "exit_page": "/\ufffd"}
     ]
 
 

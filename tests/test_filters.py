@@ -42,6 +42,7 @@ CHOSEN = {
     "decomposed": ("page.contains=e%CC%81", (1, 1)),
     "literal-percent": ("entry_page.contains=%25", (1, 1)),
     "literal-underscore": ("entry_page.contains=_", (0, 0)),
+    "folded-to-nothing": ("entry_page.contains=%CC%81", (2, 2)),
     "no-entry-page": ("entry_page.not=/100%25", (2, 1)),
     "new": ("visitor=new", (2, 1)),
     "returning": ("visitor=RETURNING&days=1", (1, 1)),

@@ -19,6 +19,26 @@ SESSION = {
 
 
 @pytest.mark.parametrize(
+    "statement",
+    [
+        "update sessions set duration = 2000",
+        "update sessions set exit_page = '/b?x'",
+        "update sessions set entry_page = '/b?x'",
+        "delete from sessions",
+    ],
+)
+def test_page_query_changed_by_sql_rejects_no_write(database, insert, statement):
+    """The setting was changed without the command that rebuilds the counters."""
+    insert("sessions", {**SESSION, "entry_page": "/a?x", "exit_page": "/a?x"})
+    database.write(lambda at: at.execute("update site set page_query = 'drop'"))
+
+    database.write(lambda at: at.execute(statement))
+
+    database.rebuild()
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"session_id": "t"},

@@ -169,10 +169,10 @@ group by day;
 create view expected_key_counts as
 select dimension, day, key, cast(sum(sessions) as bigint) as sessions, cast(sum(visitors) as bigint) as visitors
 from (
-  select dimension, day,
-    case when dimension in (4, 5) then (select cast(page_id as text) from pages where page = key) else key end as key,
-    sessions, 0 as visitors
+  select dimension, day, case when dimension in (4, 5) then cast(page_id as text) else key end as key,
+    session_totals.sessions, 0 as visitors
   from session_totals
+  left join pages on dimension in (4, 5) and page = key
   where dimension <> 0
   union all
   select dimension, day, key, 0, visitors

@@ -17,9 +17,12 @@ log = logging.getLogger(__name__)
 
 Batch = list[tuple[Any, ...]]
 
-# Tables of which only some columns are copied. The counts in `pages` are rebuilt. The page ids are copied, because
-# archived rows refer to them.
+# Tables of which only some columns are copied. The counts in `pages` are rebuilt.
 COLUMNS = {"pages": ["page_id", "page"]}
+# Only the pages to which archived rows refer are copied, with their ids. They are the last table, because the condition
+# reads the tables that have these rows.
+ARCHIVED_PAGES = """where page_id in (
+  select page_id from session_pages where archived <> 0 union select page_id from archived_page_counts) """
 # Tables that count purged rows in the column `archived`. The value is the column that counts all sessions or views,
 # purged or not. In the target, both columns first get the source's number in `archived`. The rebuild then adds the
 # sessions or views that were not purged to the column named here.
@@ -44,7 +47,7 @@ def copy(
     :raises DatabaseError: the target is not empty, cannot store a row, or returns different values. In these cases, the
         target is unchanged. After a failed verification, the target has the copy.
     """
-    tables = [Table(name, source) for name in PRIMARY_KEYS]
+    tables = [Table(name, source) for name in sorted(PRIMARY_KEYS, key="pages".__eq__)]
     with source.snapshot() as there:
 
         def load(at: Transaction) -> dict[str, int]:
@@ -70,6 +73,8 @@ class Table:
         values, where = ", ".join(self.columns), ""
         if "archived" in self.columns:
             where = "where archived <> 0 "
+        elif name == "pages":
+            where = ARCHIVED_PAGES
         if name in ARCHIVED_COUNTS:
             count = ARCHIVED_COUNTS[name]
             values = values.replace(count, f"archived as {count}")

@@ -103,14 +103,22 @@ from (
 SEPARATOR: Final = b"\x1f"
 IS_MEMBER: Final = "is_member(cast(s.session_id as blob))"
 
-# All sources, and all pages. Each row has the text to compare, and the value to pass to the condition.
-SOURCES = """
+# All values of a property, and all pages. Each row has the text to compare, and the value to pass to the condition.
+KEYS = """
 select key, key
-from all_time_sources
+from all_time_keys
+where dimension = :dimension and key <> ''
+"""
+PAGE_KEYS = """
+select page, page_id
+from all_time_keys
+cross join pages
+where dimension = :dimension and page_id = cast(key as bigint) and page <> ''
 """
 PAGES = """
 select page, page_id
 from pages
+where page <> ''
 """
 
 
@@ -193,7 +201,10 @@ def _find_values(db: Database, field: str, suffix: str, texts: Sequence[str]) ->
         if not PROPERTIES[field].is_page:
             return list(texts)
         return [page_id for (page_id,) in db.tuples(PAGE_IDS, keys=json.dumps(texts))]
-    rows = db.tuples(PAGES if PROPERTIES[field].is_page else SOURCES)
+    if field == "page":
+        rows = db.tuples(PAGES)
+    else:
+        rows = db.tuples(PAGE_KEYS if PROPERTIES[field].is_page else KEYS, dimension=PROPERTIES[field].dimension)
     if suffix == "prefix":
         return [value for text, value in rows if text.startswith(tuple(texts))]
     needles = fold_all(db, texts)

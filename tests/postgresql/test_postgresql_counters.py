@@ -133,6 +133,19 @@ def test_frequent_and_long_keys_are_counted(database, connection):
     assert exits == [(LONG + "x", 360)]
 
 
+def test_expected_counts_of_many_pages_read_each_page_once(database, connection):
+    connection.execute(
+        "insert into sessions (session_id, visitor_id, started_at, entry_page, exit_page) "
+        "select 's' || n, 'v', %s, '/in/' || n, '/out/' || n from generate_series(1, 500) as numbers (n)",
+        [START],
+    )
+    before = rows_read(connection, "pages")
+
+    connection.execute("select count(*) from expected_key_counts")
+
+    assert rows_read(connection, "pages") - before < 5 * 1000
+
+
 def test_long_page_is_rebuilt_and_archived(database):
     view = ["s", "page_view", LONG, START]
     database.write(lambda at: at.insert("events", ["session_id", "event_type", "page_url", "occurred_at"], [view]))

@@ -32,6 +32,10 @@ INSERT_SESSION = """
 insert into sessions (session_id, visitor_id, fingerprint, started_at)
 values (%s, %s, %s, %s)
 """
+INSERT_SESSION_ON_PAGE = """
+insert into sessions (session_id, visitor_id, started_at, entry_page)
+values (%s, %s, %s, %s)
+"""
 INSERT_VIEW = """
 insert into events (session_id, event_type, page_url, occurred_at)
 values (%s, 'page_view', %s, %s)
@@ -476,4 +480,30 @@ def test_write_that_began_before_a_rebuild_is_tried_again(database, sql, change)
         database.write(write)
 
     assert len(attempts) == 2
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+@pytest.mark.parametrize(
+    ("sql", "arguments"),
+    [
+        (INSERT_SESSION_ON_PAGE, ["b", "v", START, "/a"]),
+        ("update sessions set exit_page = %s where session_id = %s", ["/a", "rest"]),
+        (INSERT_VIEW, ["b", "/a", START]),
+    ],
+    ids=["session", "exit page", "event"],
+)
+def test_older_snapshot_cannot_use_erased_pages(database, isolation, sql, arguments):
+    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
+        first.execute(INSERT_SESSION, ["rest", "v", None, START])
+        first.execute(INSERT_SESSION_ON_PAGE, ["a", "w", START, "/a"])
+        first.execute("delete from sessions where session_id = 'a'")
+        first.commit()
+        second.execute(f"set transaction isolation level {isolation}")
+        second.execute("select from site")
+
+        database.scrub()
+
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            second.execute(sql, arguments)
     assert database.verify() == []

@@ -70,20 +70,14 @@ set transaction_id = pg_current_xact_id()
 )
 
 # A transaction that began before the rebuild reads the former rows and settings, but may count after the rebuild. Its
-# counts would be wrong. Therefore the rebuild inserts a row for each shard of writer_shard(). The snapshot of such a
-# transaction does not contain the new rows, so the transaction fails when it adds to one of them, and is tried again.
-INSERT_SHARDS = (
-    """
+# counts would be wrong. Therefore the rebuild writes the row that writer_shard() inserts for each shard. The snapshot
+# of such a transaction does not contain the new rows, so the transaction fails, and is tried again.
+WRITE_SHARDS = """
 insert into day_counts (day, shard)
 select -1, shard
 from generate_series(1, 8) as shards (shard)
-""",
-    """
-insert into event_counts (day, shard, events)
-select -1, shard, 0
-from generate_series(1, 8) as shards (shard)
-""",
-)
+on conflict (day, shard) do update set sessions = day_counts.sessions
+"""
 
 # The archive refers to pages by id, so pages in the archive keep their ids.
 DELETE_PAGES = (
@@ -120,9 +114,11 @@ drop table counted_pages
 )
 
 # Delete the rows of keys whose sum over all shards is 0, because keys may be personal data. The lock blocks writers,
-# because they could be about to increment a count in such a row.
-DELETE_UNUSED = """
+# because they could be about to increment a count in such a row. A transaction with an older snapshot fails, as after a
+# rebuild, because it could refer to a deleted page.
+DELETE_UNUSED = f"""
 lock table sessions, events, leads, lead_submissions in share row exclusive mode;
+{WRITE_SHARDS.strip()};
 delete from pages
 where page_id not in (select page_id from session_pages)
   and page_id not in (select page_id from archived_page_counts)
@@ -235,7 +231,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
                 f"insert into {counter.table} ({columns}) select {columns} from {counter.view} order by {columns}"
             )
         analyze(statements, counter.table)
-    _run(statements, INSERT_SHARDS)
+    statements.execute(WRITE_SHARDS)
     _run(statements, RESTART_CHANGES)
 
 

@@ -4,9 +4,10 @@
 -- SQLite.
 --
 -- A counter has up to nine rows per key, one for each shard. A transaction that writes has a shard of its own until it
--- commits, so writers neither wait for each other nor deadlock. Readers sum the rows of a key. The views all_time_keys
--- and all_time_pages have one row per key. The tables counter_* are read through the views that have the names of the
--- tables in schema.sql.
+-- commits, so writers of the same keys neither wait for each other nor deadlock. Only while a transaction has inserted a
+-- new page into `pages`, other writers of this page wait. Readers sum the rows of a key. The views all_time_keys and
+-- all_time_pages have one row per key. The tables counter_* are read through the views that have the names of the tables
+-- in schema.sql.
 --
 -- Triggers run with the privileges of the owner, so a role that writes the base tables needs no privileges on the
 -- counters. Tables with data are created only if they do not exist. An upgrade drops and creates all other objects.
@@ -801,6 +802,9 @@ end;
 -- shard would often cause a serialization failure, because another transaction has changed its rows since the snapshot.
 -- Therefore a connection at repeatable read reserves a shard until it is closed, and tries this shard first. If all
 -- eight are reserved, it shares one with another connection. `rebuild` fills shard 0.
+-- At repeatable read, it also inserts the shard's row of day -1 into day_counts. If a rebuild or an erasure has written
+-- this row since the snapshot, the transaction fails and is tried again. Otherwise it could count with former settings,
+-- or refer to pages that were deleted.
 create or replace function writer_shard() returns smallint
 language plpgsql as $$
 declare
@@ -828,6 +832,11 @@ begin
       end if;
     end loop;
     perform set_config('analytics.shard', shard::text, true);
+    if current_setting('transaction_isolation') <> 'read committed' then
+      insert into day_counts (day, shard)
+      values (-1, shard)
+      on conflict do nothing;
+    end if;
   end if;
   return shard;
 end
@@ -1249,6 +1258,7 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     cross join lateral (
       values (1, country_code), (2, source), (3, score_bucket), (4, $$ || build_page_id('counted_entry_page') || $$::text),
         (5, $$ || build_page_id('counted_exit_page') || $$::text), (8, campaign)) as keys (dimension, key)
+    where key is not null  -- a page may be missing if another program has changed page_query
     group by grouping sets ((dimension, key, day), (dimension, key))
   $$)]);
 
