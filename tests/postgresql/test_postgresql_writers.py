@@ -239,6 +239,33 @@ def test_writers_of_two_sessions_of_a_lead_see_each_other(database, first_write,
     assert database.verify() == []
 
 
+def test_lead_waits_for_its_session_and_locks_its_visitor(database):
+    with (
+        psycopg.connect(database.url) as first,
+        psycopg.connect(database.url) as second,
+        psycopg.connect(database.url) as third,
+    ):
+        first.execute(INSERT_SESSION, ["early", "v", None, START - DAY])
+        first.commit()
+        first.execute(INSERT_SESSION, ["named", "v", None, START])
+
+        def write_lead():
+            second.execute(
+                "insert into leads (lead_id, enquiry_datetime, session_id) values (1, '2026-02-24 09:00:00', 'named')"
+            )
+
+        def delete_session():
+            third.execute("delete from sessions where session_id = 'early'")
+            third.commit()
+
+        with blocked(database, write_lead):
+            first.commit()
+        with blocked(database, delete_session):
+            second.commit()
+
+    assert database.verify() == []
+
+
 def test_event_and_heartbeats_of_its_session_do_not_deadlock(database):
     """The first transaction writes an event, and then the session, which the second transaction updates meanwhile."""
     update = "update sessions set duration = duration + 1 where session_id = 'a'"

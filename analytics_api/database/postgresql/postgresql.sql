@@ -1610,6 +1610,12 @@ call count_changes('leads', array[
     group by lead_id, visitor_id, session_id, enquiry_datetime
     having sum(sign) <> 0) as moved
   $$),
+  -- While the session was not locked yet, another transaction may have changed its visitor.
+  build_identity_locks('(visitor_id, 0)', $$
+    (select visitor_id
+    from sessions
+    where session_id = any (array(select session_id from changes))) as named
+  $$),
   build_attribution($$
     select lead_id
     from changes
