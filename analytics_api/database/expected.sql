@@ -7,8 +7,8 @@
 create view day_spans (is_day) as
 values (true), (false);
 
--- The all-time counts of each page, also of pages that are only entry or exit pages. The column `page` has the text of the
--- page, not its id. A session counts once for a page, even if it has archived views of the page and others.
+-- The all-time counts of each page, also of pages that are only entry or exit pages. The column `page` has the text of
+-- the page, not its id. A session counts once for a page, even if it has archived views of the page and others.
 create view expected_pages as
 select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
 from (
