@@ -4,10 +4,10 @@
 -- SQLite.
 --
 -- A counter has up to nine rows per key, one for each shard. A transaction that writes has a shard of its own until it
--- commits, so writers of the same keys neither wait for each other nor deadlock. Only while a transaction has inserted a
--- new page into `pages`, other writers of this page wait. Readers sum the rows of a key. The views all_time_keys and
--- all_time_pages have one row per key. The tables counter_* are read through the views that have the names of the tables
--- in schema.sql.
+-- commits, so writers of the same keys neither wait for each other nor deadlock. Only after a transaction has inserted
+-- a new page into `pages`, other writers of this page wait. Readers sum the rows of a key. The views all_time_keys and
+-- all_time_pages have one row per key. The tables counter_* are read through the views that have the names of the
+-- tables in schema.sql.
 --
 -- Triggers run with the privileges of the owner, so a role that writes the base tables needs no privileges on the
 -- counters. Tables with data are created only if they do not exist. An upgrade drops and creates all other objects.
@@ -1054,9 +1054,9 @@ left join lead_attributions as k on k.lead_id = l.lead_id
       and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
 
 -- Returns statements that compute the attributions of leads again. `leads` is a query that returns their ids. The first
--- statement locks the rows. Therefore the second one sees the sessions that other transactions have written for the same
--- leads. Only new leads have no row yet. Only the triggers on leads update the status in an existing row, because the
--- triggers on sessions may see an older status.
+-- statement locks the rows. Therefore the second one sees the sessions that other transactions have written for the
+-- same leads. Only new leads have no row yet. Only the triggers on leads update the status in an existing row, because
+-- the triggers on sessions may see an older status.
 create or replace function build_attribution(leads text) returns text
 stable
 begin atomic
@@ -1226,7 +1226,8 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
       $$) || $$));
   end if
   $$,
-  $$if tg_op = 'UPDATE' then $$ || build_new_pages('select counted_exit_page as page from changes where sign = 1') || $$;
+  $$
+  if tg_op = 'UPDATE' then $$ || build_new_pages('select counted_exit_page as page from changes where sign = 1') || $$;
     -- Most updates by trackers change only these columns.
     insert into session_facts as facts (session_id, duration, engagement_score, score_bucket, exit_page_id, is_vpn)
     select session_id, duration, engagement_score, score_bucket, $$ || build_page_id('counted_exit_page') || $$, is_vpn
@@ -1256,7 +1257,8 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     select dimension, coalesce(day, -1) as day, key, sum(sign) as sessions
     from changes
     cross join lateral (
-      values (1, country_code), (2, source), (3, score_bucket), (4, $$ || build_page_id('counted_entry_page') || $$::text),
+      values (1, country_code), (2, source), (3, score_bucket),
+        (4, $$ || build_page_id('counted_entry_page') || $$::text),
         (5, $$ || build_page_id('counted_exit_page') || $$::text), (8, campaign)) as keys (dimension, key)
     where key is not null  -- a page may be missing if another program has changed page_query
     group by grouping sets ((dimension, key, day), (dimension, key))
