@@ -748,6 +748,22 @@ begin
   select raise(ignore);
 end;
 
+create trigger session_facts_add_exit_page before update of exit_page_id on session_facts when new.exit_page_id is null
+begin
+  insert into pages (page)
+  select exit_page
+  from counted_sessions
+  where session_id = new.session_id
+  on conflict do nothing;
+  update session_facts set (duration, engagement_score, score_bucket, exit_page_id) = (
+    select duration, engagement_score, score_bucket, exit_page_id
+    from session_values
+    where session_id = new.session_id)
+  where day = new.day
+    and session_id in (select session_id from sessions where session_id = new.session_id);
+  select raise(ignore);
+end;
+
 create trigger sessions_replace before insert on session_facts
 when exists (select 1 from replaced_sessions where session_id = new.session_id)
 begin
@@ -764,8 +780,7 @@ end;
 
 -- Most updates by trackers change only the measures ended_at, duration, engagement_score and exit_page, for example at
 -- the end of a session. The trigger sessions_heartbeat copies them. For other updates, this trigger replaces the row of
--- session_facts. If another program has changed page_query, the counted page may not be in `pages`, and the former exit
--- page is kept until the rebuild.
+-- session_facts.
 create trigger sessions_update after update on sessions
 when (new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
     new.vpn_suspected)
@@ -793,15 +808,9 @@ begin
   select old.started_at / 60000, (new.ended_at is null) - (old.ended_at is null)
   where (new.ended_at is null) <> (old.ended_at is null)
   on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
-  insert into pages (page)
-  select exit_page
-  from counted_sessions
-  where new.exit_page is not old.exit_page and session_id = new.session_id
-  on conflict do nothing;
   update session_facts set (duration, engagement_score, score_bucket, exit_page_id) = (
-    select duration, engagement_score, score_bucket,
-      ifnull((select page_id from pages where page = exit_page), exit_page_id)
-    from counted_sessions
+    select duration, engagement_score, score_bucket, exit_page_id
+    from session_values
     where session_id = new.session_id)
   where session_id = old.session_id
     and day = (old.started_at + (
