@@ -748,6 +748,8 @@ begin
   select raise(ignore);
 end;
 
+-- The same for an updated row. After a change of the session's id, no row is updated here, because sessions_update
+-- replaces it.
 create trigger session_facts_add_exit_page before update of exit_page_id on session_facts when new.exit_page_id is null
 begin
   insert into pages (page)

@@ -103,7 +103,8 @@ from (
 SEPARATOR: Final = b"\x1f"
 IS_MEMBER: Final = "is_member(cast(s.session_id as blob))"
 
-# All values of a property, and all pages. Each row has the text to compare, and the value to pass to the condition.
+# All values of a property (PAGE_KEYS if they are pages), and all pages. Each row has the text to compare, and the value
+# to pass to the condition.
 KEYS = """
 select key, key
 from all_time_keys

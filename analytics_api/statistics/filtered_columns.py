@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import compress
 from operator import add, ne
 from typing import Any, Final
@@ -81,10 +81,8 @@ class Views:
             ids = db.tuples(PAGE_IDS, keys=json.dumps(list(keys)))
             views = Counter({page_id: views[page_id] for (page_id,) in ids if page_id in views})
         fewest = min((count for _, count in views.most_common(limit)), default=0)
-        candidates = json.dumps([page_id for page_id, count in views.items() if count >= fewest])
-        names = sorted((page, page_id) for page_id, page in db.tuples(NAMES, ids=candidates))
-        names.sort(key=lambda name: views[name[1]], reverse=True)
-        return [(page, views[page_id], self.sessions[page_id]) for page, page_id in names[:limit]]
+        pages = _rank_pages(db, views, [page_id for page_id, count in views.items() if count >= fewest])
+        return [(page, views[page_id], self.sessions[page_id]) for page, page_id in pages[:limit]]
 
 
 class Sums:
@@ -253,9 +251,14 @@ def _to_rows(*counters: Counter[str]) -> Rows:
 
 def _to_page_rows(db: Database, counter: Counter[int]) -> Rows:
     """Return a row for each page id of the counter: the page and its count, in the order of _to_rows()."""
-    pages = sorted((page, page_id) for page_id, page in db.tuples(NAMES, ids=json.dumps(list(counter))) if page)
-    pages.sort(key=lambda row: counter[row[1]], reverse=True)
-    return [(page, counter[page_id]) for page, page_id in pages]
+    return [(page, counter[page_id]) for page, page_id in _rank_pages(db, counter, list(counter)) if page]
+
+
+def _rank_pages(db: Database, counts: Counter[int], page_ids: Sequence[int]) -> list[tuple[str, int]]:
+    """Return each page with its id: the largest count first, ties by the page."""
+    pages = sorted((page, page_id) for page_id, page in db.tuples(NAMES, ids=json.dumps(page_ids)))
+    pages.sort(key=lambda row: counts[row[1]], reverse=True)
+    return pages
 
 
 def count_views(db: Database, matching: Matching, *, by_day: bool) -> Views:

@@ -26,8 +26,8 @@ class Property(NamedTuple):
     """A property of sessions. Statistics can be filtered by it if it has a description.
 
     :param description: the description of the filter's values in the OpenAPI document.
-    :param column: its column of session_facts, without the suffix `_id` of pages, and of counted_sessions if it has a
-        dimension; "" if filter_conditions.py has another expression.
+    :param column: its column of session_facts; "" if filter_conditions.py has another expression. For pages, the column
+        of session_facts has the suffix `_id`. The view counted_sessions has the columns of properties with a dimension.
     :param dimension: its number in the column `dimension` of key_counts; 0 if sessions are not counted by it.
     :param choices: the values that the filter accepts; () for any text.
     :param is_text: whether the filter also has the parameters `<name>.prefix` and `<name>.contains`.

@@ -68,7 +68,8 @@ where page_id not in (
   from archived_page_counts)
 """
 
-# Without the pages that are entry or exit pages, whose numbers of sessions are in key_counts.
+# Delete the pages that have no views and are neither entry nor exit pages. key_counts has a row for each entry and exit
+# page.
 DELETE_UNUSED_PAGES = """
 delete from pages
 where views = 0 and sessions = 0 and page_id not in (
