@@ -72,7 +72,7 @@ def test_statements_of_earlier_ranges_seek(connection, statement):
     plan = query_plan(connection, statement)
 
     assert find_scans(connection, {"earlier": ("", statement)}) == {}
-    assert "SEARCH c USING PRIMARY KEY (dimension=? AND day=? AND key=?)" in plan or "key_counts" not in statement
+    assert "SEARCH c USING PRIMARY KEY (day=? AND dimension=? AND key=?)" in plan or "key_counts" not in statement
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_statements_of_earlier_ranges_seek(connection, statement):
         ("sessions.DAYS", ["SEARCH day_counts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
         (
             "geo.COUNTRIES",
-            ["SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)", "USE TEMP B-TREE FOR ORDER BY"],
+            ["SEARCH key_counts USING PRIMARY KEY (day=? AND dimension=?)", "USE TEMP B-TREE FOR ORDER BY"],
         ),
     ],
 )
@@ -107,8 +107,8 @@ def test_statements_of_top_keys_read_an_index(connection):
     plan = query_plan(connection, top_statement("campaign", COUNTS))
     range_plan = query_plan(connection, top_statement("campaign", COUNTS_OF_RANGE))
 
-    assert plan[0] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)"
-    assert range_plan[1] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day>? AND day<?)"
+    assert plan[0] == "SEARCH key_counts USING PRIMARY KEY (day=? AND dimension=?)"
+    assert "SEARCH c USING PRIMARY KEY (day=? AND dimension=?)" in range_plan
     assert query_plan(connection, TOP_SOURCES) == [SOURCES_PLAN]
 
 
@@ -116,8 +116,8 @@ def test_ids_of_top_pages_are_searched(connection):
     plan = query_plan(connection, top_statement("entry_page", COUNTS))
     range_plan = query_plan(connection, top_statement("entry_page", COUNTS_OF_RANGE))
 
-    assert "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)" in plan
-    assert "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day>? AND day<?)" in range_plan
+    assert "SEARCH key_counts USING PRIMARY KEY (day=? AND dimension=?)" in plan
+    assert "SEARCH c USING PRIMARY KEY (day=? AND dimension=?)" in range_plan
     assert "SEARCH pages USING INTEGER PRIMARY KEY (rowid=?)" in plan
     assert "SEARCH pages USING INTEGER PRIMARY KEY (rowid=?)" in range_plan
 

@@ -65,3 +65,13 @@ def test_update_of_one_column_is_counted(database, insert, change):
     database.write(lambda at: at.execute(f"update sessions set {column} = :value", value=value))
 
     assert database.verify() == []
+
+
+def test_exit_pages_exchanged_by_one_update_are_counted_by_day(database, insert):
+    insert("sessions", SESSION, {**SESSION, "session_id": "t", "started_at": NOW - 86_400_000, "exit_page": "/b"})
+
+    database.write(
+        lambda at: at.execute("update sessions set exit_page = case exit_page when '/' then '/b' else '/' end")
+    )
+
+    assert database.verify() == []

@@ -37,20 +37,21 @@ order by sessions desc, country
 
 # A return is a visit of a visitor whose previous visit from the same country was on an earlier day, `previous_day`.
 # Unique visitors are the sum of the visitors of each day, minus the returns whose previous day is in the range.
-# `cross join` makes SQLite read `days` first, so it reads only the returns on days of the range. That takes 1.7 ms
-# instead of 3.0 for 30 of 120 days.
+# `cross join` makes SQLite read `days` first, so it reads only the counts and returns on days of the range. For the
+# returns of 30 of 120 days, that takes 1.7 ms instead of 3.0.
 COUNTRIES_OF_RANGE = """
-with days as (
+with days as not materialized (
   select day
   from day_counts
   where day between :first and :last
   group by day),
 counts as (
-  select key, sum(sessions) as sessions, sum(visitors) as visitors
-  from key_counts
-  where dimension = 1 and day between :first and :last
-  group by key
-  having sum(sessions) <> 0),
+  select c.key, sum(c.sessions) as sessions, sum(c.visitors) as visitors
+  from days
+  cross join key_counts as c
+  where c.dimension = 1 and c.day = days.day
+  group by c.key
+  having sum(c.sessions) <> 0),
 returns as (
   select r.key, sum(r.sessions) as visitors
   from days

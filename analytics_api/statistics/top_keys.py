@@ -22,11 +22,17 @@ limit :limit
 """
 
 COUNTS_OF_RANGE = """
-select key, cast(sum(sessions) as bigint) as sessions
-from key_counts
-where dimension = :dimension and day between :first and :last
-group by key
-having sum(sessions) <> 0
+with days as (
+  select day
+  from day_counts
+  where day between :first and :last
+  group by day)
+select c.key, cast(sum(c.sessions) as bigint) as sessions
+from days
+cross join key_counts as c
+where c.dimension = :dimension and c.day = days.day
+group by c.key
+having sum(c.sessions) <> 0
 """
 
 

@@ -1124,6 +1124,17 @@ return format($$
     order by session_id
   $$);
 
+-- Returns a statement that counts sessions by their values in some dimensions. `keys` is a list of dimensions and values.
+create or replace function build_key_counts(keys text) returns text
+stable
+return build_upsert('key_counts', 'dimension, day, key, shard', 'sessions', format($$
+    select dimension, coalesce(day, -1) as day, key, sum(sign) as sessions
+    from changes
+    cross join lateral (values %s) as keys (dimension, key)
+    where key is not null  -- a page may be missing if another program has changed page_query
+    group by grouping sets ((dimension, key, day), (dimension, key))
+  $$, keys));
+
 call count_changes('sessions', instant => 'started_at', more_columns => $$
     country_code(country) as country_code, session_source(referrer_domain) as source,
     score_bucket(ended_at, engagement_score) as score_bucket,
@@ -1224,18 +1235,27 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
             and (facts.visitor_id, facts.started_at) = (sessions.visitor_id, sessions.started_at)
           offset 0)
       $$) || $$));
+  $$ || build_key_counts($$
+    (1, country_code), (2, source), (3, score_bucket), (4, $$ || build_page_id('counted_entry_page') || $$::text),
+    (5, $$ || build_page_id('counted_exit_page') || $$::text), (8, campaign)$$) || $$;
+  elsif exists (select from changes group by session_id, score_bucket, exit_page having sum(sign) <> 0) then $$
+    || build_new_pages('select counted_exit_page as page from changes where sign = 1') || ';'
+    || build_key_counts($$(3, score_bucket), (5, $$ || build_page_id('counted_exit_page') || '::text)') || $$;
   end if
   $$,
   $$
-  if tg_op = 'UPDATE' then $$ || build_new_pages('select counted_exit_page as page from changes where sign = 1') || $$;
-    -- Most updates by trackers change only these columns.
+  if tg_op = 'UPDATE' then
+    -- Most updates by trackers change only these columns. The exit page may be missing if another program has changed
+    -- page_query. Then the id remains.
     insert into session_facts as facts (session_id, duration, engagement_score, score_bucket, exit_page_id, is_vpn)
-    select session_id, duration, engagement_score, score_bucket, $$ || build_page_id('counted_exit_page') || $$, is_vpn
+    select session_id, duration, engagement_score, score_bucket,
+      coalesce($$ || build_page_id('counted_exit_page') || $$, 0), is_vpn
     from changes
     where sign = 1
     on conflict (session_id) do update set
         duration = excluded.duration, engagement_score = excluded.engagement_score,
-        score_bucket = excluded.score_bucket, exit_page_id = excluded.exit_page_id, is_vpn = excluded.is_vpn
+        score_bucket = excluded.score_bucket, is_vpn = excluded.is_vpn,
+        exit_page_id = coalesce(nullif(excluded.exit_page_id, 0), facts.exit_page_id)
       where (facts.duration, facts.engagement_score, facts.score_bucket, facts.exit_page_id, facts.is_vpn)
         is distinct from
           (excluded.duration, excluded.engagement_score, excluded.score_bucket, excluded.exit_page_id, excluded.is_vpn);
@@ -1252,16 +1272,6 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
     from changes
     group by grouping sets ((day), ())
     having count(*) > 0
-  $$),
-  build_upsert('key_counts', 'dimension, day, key, shard', 'sessions', $$
-    select dimension, coalesce(day, -1) as day, key, sum(sign) as sessions
-    from changes
-    cross join lateral (
-      values (1, country_code), (2, source), (3, score_bucket),
-        (4, $$ || build_page_id('counted_entry_page') || $$::text),
-        (5, $$ || build_page_id('counted_exit_page') || $$::text), (8, campaign)) as keys (dimension, key)
-    where key is not null  -- a page may be missing if another program has changed page_query
-    group by grouping sets ((dimension, key, day), (dimension, key))
   $$)]);
 
 -- triggers of events
