@@ -821,9 +821,10 @@ begin
   where (new.ended_at is null) <> (old.ended_at is null)
   on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
   update session_facts set (duration, engagement_score, score_bucket, exit_page_id) = (
-    select duration, engagement_score, score_bucket, exit_page_id
-    from session_values
-    where session_id = new.session_id)
+    select v.duration, v.engagement_score, v.score_bucket,
+      iif(new.exit_page is old.exit_page, session_facts.exit_page_id, v.exit_page_id)
+    from session_values as v
+    where v.session_id = new.session_id)
   where session_id = old.session_id
     and day = (old.started_at + (
       select day_offset from site_offsets where begins_at <= old.started_at order by begins_at desc limit 1
