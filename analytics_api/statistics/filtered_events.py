@@ -41,11 +41,14 @@ SESSIONS_WITH_EVENTS: Final = """
       and {{condition}}"""
 SESSIONS_OF_CUT_DAY: Final = SESSIONS_WITH_EVENTS.format(first=":last_day")
 SESSIONS_OF_RANGE: Final = SESSIONS_WITH_EVENTS.format(first=":first")
+# `is true` prevents a join. PostgreSQL may expect one of these sessions, though there are many, and would read the
+# events of the day again for each.
 OTHER_EVENTS_OF_CUT_DAY: Final = f"""
   union all
   select count(*)
   from events
-  where occurred_at >= :cut_begins_at and occurred_at < :ends_at and session_id in ({SESSIONS_OF_CUT_DAY})"""
+  where occurred_at >= :cut_begins_at and occurred_at < :ends_at
+    and (session_id in ({SESSIONS_OF_CUT_DAY})) is true"""
 
 # A session is counted once for each page: on the day on which the session began if it viewed the page on that day,
 # otherwise on the first day with a view. Purged views do not count. These are the FROM and WHERE clauses for the page
@@ -137,7 +140,7 @@ VIEWS_OF_CUT_DAY: Final = f"""
     cross join pages
     cross join session_pages as own
     where v.occurred_at >= :cut_begins_at and v.occurred_at < :ends_at and v.event_type = 'page_view'
-      and v.session_id in ({SESSIONS_OF_CUT_DAY})
+      and (v.session_id in ({SESSIONS_OF_CUT_DAY})) is true
       and e.event_id = v.event_id and pages.page = e.page
       and own.day = :last_day and own.session_id = v.session_id and own.page_id = pages.page_id
     group by v.session_id, pages.page_id) as cut

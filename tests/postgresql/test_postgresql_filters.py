@@ -97,6 +97,18 @@ def test_pages_of_a_cut_day_are_searched_by_session(filled):
     assert "Seq Scan on pages " not in plan
 
 
+@pytest.mark.parametrize("statement", [other_events_statement, views_statement])
+def test_events_of_a_cut_day_are_read_once(filled, statement):
+    """PostgreSQL might expect one session, and with a join, it would then read the events again for each session."""
+    day = FIRST_DAY + 100
+    range_ = DayRange(day, day)
+    matching = find_matching(filled, range_, {"page": ["/2"]}).within(filled, range_, day * DAY_MS + DAY_MS // 2)
+
+    plan = read_plan(filled, statement(matching), matching)
+
+    assert any("hashed SubPlan" in line and "IS TRUE" in line for line in plan.splitlines())
+
+
 @pytest.mark.parametrize(
     ("statement", "counter"),
     [
