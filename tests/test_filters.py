@@ -196,12 +196,12 @@ def purge_before_today(database):
         ),
         "days": (
             "sessions/daily?days=2&",
-            "days must not begin before 2026-02-24 with filters: older sessions were purged",
+            "days: with filters, the range must not begin before 2026-02-24: older sessions were purged",
         ),
         "to": ("sources?to=2026-02-23&", "to must be 2026-02-24 or later with filters: older sessions were purged"),
         "dashboard": (
             "dashboard?days=2&",
-            "days must not begin before 2026-02-24 with filters: older sessions were purged",
+            "days: with filters, the range must not begin before 2026-02-24: older sessions were purged",
         ),
     }.values(),
     ids=["no-range", "from", "days", "to", "dashboard"],

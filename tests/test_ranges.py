@@ -290,7 +290,7 @@ def test_hours_of_purged_days_are_rejected(database, client):
     refused = client.get("/analytics/sessions/daily?from=2026-02-23&interval=hour")
     allowed = client.get("/analytics/sessions/daily?from=2026-02-24&interval=hour")
 
-    message = "from must be 2026-02-24 or later for interval=hour: older sessions were purged"
+    message = "interval=hour: the range must not begin before 2026-02-24: older sessions were purged"
     assert (refused.status_code, refused.json) == (400, {"error": message})
     assert allowed.status_code == 200
 

@@ -287,7 +287,7 @@ def _count_intervals(
 
 
 def _hour_rows(ctx: Context, range_: DayRange, fill: bool, matching: Matching | None) -> list[tuple[str, Counts]]:
-    _check_hours(ctx, range_.first, "from must be {} or later for interval=hour")
+    _check_hours(ctx, range_.first, "interval=hour: the range must not begin before {}")
     first, last = _days_to_list(ctx, range_, fill)
     check_interval_count(first, last, "hour")
     parts = hour_spans(ctx.db, first, last)

@@ -216,7 +216,7 @@ def _limit_to_sessions(ctx: Context, range_: DayRange | None, from_: date | None
         return range_
     day = iso_date(raw_since)
     if days is not None:
-        raise InvalidRequest(f"days must not begin before {day} with filters: older sessions were purged")
+        raise InvalidRequest(f"days: with filters, the range must not begin before {day}: older sessions were purged")
     if range_ is None:
         raise InvalidRequest(f"from is required with filters: pass from={day}, because older sessions were purged")
     if from_ is not None:
