@@ -14,6 +14,7 @@ from helpers.client import NOW, instant
 
 from analytics_api import Context
 from analytics_api.endpoints.dashboard import SECTIONS, dashboard
+from analytics_api.errors import InvalidRequest
 
 DAY = 86_400_000
 DOCUMENTED = re.findall(
@@ -240,6 +241,14 @@ def test_dashboard_is_a_function(filled, database):
         "interval": "hour",
         "filters": {},
     }
+
+
+@pytest.mark.any_engine
+def test_dashboard_function_rejects_a_text_of_sections(database):
+    with pytest.raises(InvalidRequest) as error:
+        dashboard(Context(database, None, NOW), sections="overview")
+
+    assert str(error.value) == "sections must be a list such as ['overview', 'series'], not 'overview'"
 
 
 @pytest.mark.writes

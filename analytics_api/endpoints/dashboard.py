@@ -11,6 +11,7 @@ from typing import Any, Final, TypedDict, cast
 
 from ..context import Context
 from ..database import Database
+from ..errors import InvalidRequest
 from ..http.parameters import check_choice, check_limit
 from ..statistics.earlier_range import EarlierRange, find_earlier_range
 from ..statistics.filtered_sections import read_sections
@@ -257,6 +258,8 @@ def dashboard(
     check_limit(limit)
     if interval is not None:
         check_choice("interval", interval, INTERVALS)
+    if isinstance(sections, str):
+        raise InvalidRequest(f"sections must be a list such as ['overview', 'series'], not {sections!r}")
     for section in sections or ():
         check_choice("sections", section, tuple(SECTIONS))
 
