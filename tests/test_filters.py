@@ -57,8 +57,11 @@ REFUSED = {
     "not-bucket": ("engagement.not=x", "engagement.not must be one of 0-19, 20-39, 40-59, 60-79, 80-100"),
     "visitor": ("visitor=old", "visitor must be one of new, returning"),
     "lead": ("lead=1", "lead must be one of true, false"),
-    "suffix": ("country.prefix=I", "country.prefix is not a parameter of this endpoint; did you mean source.prefix?"),
-    "unknown": ("page.like=/a", "page.like is not a parameter of this endpoint; did you mean page?"),
+    "suffix": ("country.prefix=I", "country.prefix is not a parameter of this endpoint; use country, country.not"),
+    "unknown": (
+        "page.like=/a",
+        "page.like is not a parameter of this endpoint; use page, page.not, page.prefix, page.contains",
+    ),
     "nul": ("page=%00", "page must not contain NUL"),
     "values": ("&".join(f"page={number}" for number in range(21)), "page must have at most 20 values"),
     "same-value": ("&".join(["visitor=new"] * 21), "visitor must have at most 20 values"),

@@ -194,7 +194,7 @@ def test_unknown_choice_is_400_with_the_name(client, name, values, message):
         ("sessions/daily?DAYS=7", "DAYS is not a parameter of this endpoint; did you mean days?"),
         ("leads?limits=7", "limits is not a parameter of this endpoint; did you mean limit?"),
         ("realtime?tz=Asia/Kolkata", "tz is not a parameter: this endpoint has no parameters"),
-        ("realtime?=1", " is not a parameter: this endpoint has no parameters"),
+        ("realtime?=1", "'' is not a parameter: this endpoint has no parameters"),
         ("leads/1?fields=all", "fields is not a parameter: this endpoint has no parameters"),
         ("realtime?a%0Ab", "'a\\nb' is not a parameter: this endpoint has no parameters"),
     ],

@@ -63,9 +63,13 @@ def parse_query(query: str, names: Collection[str], repeatable: Collection[str] 
 
 
 def _unknown_parameter(name: str, names: Collection[str]) -> str:
-    """Return an error message that suggests the most similar known name, or lists all names."""
-    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+    """Return an error message with the known names of the same property, the most similar known name, or all names."""
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         name = ascii(name[:MAX_NAME_LENGTH])
+    property_, dot, _ = name.lower().partition(".")
+    # Not the most similar name, because country.prefix is similar to source.prefix.
+    if dot and (same := [known for known in names if known.partition(".")[0] == property_]):
+        return f"{name} is not a parameter of this endpoint; use {', '.join(same)}"
     if nearest := get_close_matches(name.lower(), names, n=1):
         return f"{name} is not a parameter of this endpoint; did you mean {nearest[0]}?"
     if not names:
