@@ -684,9 +684,9 @@ end;
 
 -- The values are those of session_values. Reading this view would make inserts of sessions 15% slower.
 --
--- A trigger of another program may fire before this one, and update or delete the new session. After an update, the
--- trigger sessions_update has already inserted the row of session_facts. The row that this trigger inserts is then
--- ignored, because of the conflict or, if the session has another start or was deleted, by session_facts_ignore.
+-- A trigger of another program may fire before this one, and update or delete the new session. The values of `new` are
+-- then obsolete, and sessions_update may have inserted the row of session_facts already. In this case the exit page gets
+-- no id, so session_facts_add_pages inserts the current values instead, if there is no row.
 create trigger sessions_insert after insert on sessions
 begin
   insert into minute_counts (minute, open_sessions)
@@ -711,17 +711,15 @@ begin
     (select page_id from pages where page = ifnull(iif((select page_query from site) = 'drop',
       substr(new.entry_page, 1, instr(replace(new.entry_page, '#', '?') || '?', '?') - 1), new.entry_page), '')),
     (select page_id from pages where page = ifnull(iif((select page_query from site) = 'drop',
-      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), '')),
+      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), '')
+      and (new.started_at, new.ended_at, new.duration, new.engagement_score, new.exit_page) is (
+        select started_at, ended_at, duration, engagement_score, exit_page
+        from sessions
+        where session_id = new.session_id)),
     new.campaign, 0)
   on conflict do nothing;
   insert into session_attribution_changes
   values (new.session_id, new.visitor_id, new.started_at);
-end;
-
-create trigger session_facts_ignore before insert on session_facts
-when new.started_at is not (select started_at from sessions where session_id = new.session_id)
-begin
-  select raise(ignore);
 end;
 
 -- Adds the row of session_facts for a session, and its pages.
@@ -1278,12 +1276,15 @@ begin
   values (new.sign, new.session_id, new.page_id, new.day, new.day);
 end;
 
+-- The views are -1 before this update if a trigger of another program deleted or updated a new event before the event
+-- was counted. Such a view has not been counted as a visit.
 create trigger session_pages_empty after update of views on session_pages when new.views = 0
 begin
   delete from session_pages
   where day = new.day and session_id = new.session_id and page_id = new.page_id;
   insert into visit_changes
-  values (-1, 7, new.session_id, new.page_id, new.day);
+  select -1, 7, new.session_id, new.page_id, new.day
+  where old.views > 0;
 end;
 
 -- The statements are those of event_change. Inserting into event_changes would make inserts of events 3% slower.

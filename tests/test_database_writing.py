@@ -210,6 +210,46 @@ def test_foreign_triggers_may_change_the_written_session(database, trigger):
     assert database.verify() == []
 
 
+@pytest.mark.parametrize(
+    "change", ["duration = 5", "engagement_score = 90, ended_at = 1771945200123", "exit_page = '/new'"]
+)
+def test_foreign_triggers_may_change_an_inserted_session(database, change):
+    def write(at):
+        at.execute(
+            "create trigger foreign_trigger after insert on sessions "
+            f"begin update sessions set {change} where session_id = new.session_id; end"
+        )
+        for session_id in ("a", "b"):
+            at.execute(SESSION, session_id=session_id)
+
+    database.write(write)
+
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "after insert on events begin delete from events where event_id = new.event_id",
+        "after insert on events begin update events set page_url = '/new' where event_id = new.event_id",
+        "after update of page_url on events begin delete from events where event_id = new.event_id",
+    ],
+)
+def test_foreign_triggers_may_change_the_written_event(database, trigger):
+    def write(at):
+        at.execute(f"create trigger foreign_trigger {trigger}; end")
+        for _ in range(2):
+            at.execute(
+                "insert into events (session_id, event_type, page_url, occurred_at) "
+                "values ('s', 'page_view', '/', 1771945200123)"
+            )
+        at.execute("update events set page_url = '/b'")
+
+    database.write(write)
+
+    assert database.verify() == []
+
+
 def test_bulk_load_keeps_foreign_triggers_and_indexes(database):
     with closing(sqlite3.connect(database.path)) as host:
         host.execute('create table "the host\'s" (session_id)')
