@@ -219,7 +219,7 @@ class TestCommand:
 
         assert output == "Error: --time-zone must be a name of the IANA database such as Asia/Kolkata, not 'Pune'\n"
 
-    @pytest.mark.parametrize("name", ["asia/kolkata", "Asia/Kolkatta"])
+    @pytest.mark.parametrize("name", ["asia/kolkata", "Asia/Kolkatta", "Kolkata"])
     def test_site_suggests_the_nearest_zone(self, database, name):
         output = run("site", "--time-zone", name, status=1)
 

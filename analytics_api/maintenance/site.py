@@ -155,7 +155,8 @@ def load_zone(name: str) -> ZoneInfo:
     if not names:
         raise SettingError("--time-zone: this system has no time zone database; install the package tzdata")
     if name not in names:
-        similar = {known.lower(): known for known in sorted(names)}
+        cities = {known.rpartition("/")[2].lower(): known for known in sorted(names)}
+        similar = cities | {known.lower(): known for known in sorted(names)}
         nearest = get_close_matches(name.lower(), similar, n=1, cutoff=0.8)
         hint = f"; did you mean {similar[nearest[0]]}?" if nearest else ""
         raise SettingError(f"--time-zone must be a name of the IANA database such as Asia/Kolkata, not {name!r}{hint}")
