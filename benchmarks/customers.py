@@ -12,7 +12,7 @@ import time
 from analytics_api import open_database
 
 from . import data
-from .filters import QUERY_TIMEOUT, timed
+from .filters import QUERY_TIMEOUT, time_in_rounds
 from .findings import Claim, Findings, Table
 from .functions import same
 from .ranges import asking
@@ -23,7 +23,7 @@ NOTE = (
 )
 MANY_SESSIONS, MANY_LEADS = 2_000_000, 100_000
 MOST_LEADS = 1_000_000
-CALLS = 15
+ROUNDS = 15
 
 PLAIN_SESSIONS = """
 select coalesce(nullif(referrer_domain, ''), '(direct)'), count(*)
@@ -90,12 +90,8 @@ def report(findings, database, title, questions):
     countries = [row["value"] for row in json.loads(asking(database, "leads/facets")())["country"]]
     cursor = json.loads(asking(database, "changes")())["cursor"]
     values = {"frequent": countries[0], "rare": countries[-1], "cursor": cursor}
-    rows = []
-    for name, path, bar in questions:
-        ask = asking(database, path.format(**values), query_timeout=QUERY_TIMEOUT)
-        ask()  # warm up
-        figure = timed(ask, time.process_time, CALLS)
-        if bar is not None:
-            findings.claims.append(Claim(name, bar / 1000, figure))
-        rows.append([name, figure])
-    findings.tables.append(Table(title, ["", "a call"], rows))
+    calls = {name: asking(database, path.format(**values), query_timeout=QUERY_TIMEOUT) for name, path, _ in questions}
+    time_in_rounds(calls, time.process_time, 1)  # warm up
+    figures = time_in_rounds(calls, time.process_time, ROUNDS)
+    findings.claims += [Claim(name, bar / 1000, figures[name]) for name, _, bar in questions if bar is not None]
+    findings.tables.append(Table(title, ["", "a call"], [[name, figure] for name, figure in figures.items()]))

@@ -4,7 +4,8 @@
 
 The filters by columns of sessions match about 2% and 60% of the sessions, and the filters by events and pages 35 to
 70%. Times are CPU times. Before the calls are timed, their numbers of sessions are compared with those of plain SQL.
-The response cache is empty for each call.
+The response cache is empty for each call. The statistics of a filter take turns, so that other load on the machine
+affects few calls of each.
 """
 
 import argparse
@@ -17,7 +18,8 @@ from .findings import Claim, Figure, Findings, Table
 from .functions import same
 from .ranges import asking, batches, cpu_clock, instants, load, open_empty, ranges
 
-CALLS = 5
+ROUNDS = 5
+CALLS_A_ROUND = 2  # of a whole WSGI call; plain SQL is called once
 # For each engine: its name, and the factor by which the maximum milliseconds in QUESTIONS are multiplied.
 ENGINES = {"sqlite": ("SQLite", 1.0), "postgresql": ("PostgreSQL", 1.5)}
 QUERY_TIMEOUT = 100.0  # seconds
@@ -111,11 +113,15 @@ def measure_database(database, options):
     for name, (column, filters, condition) in FILTERS.items():
         [[sessions]] = database.tuples(f"select count(*) from {SESSIONS.format(condition=condition)}", **bounds)
         same(name, json.loads(asking_filtered(database, "overview?", filters)())["total_sessions"], sessions)
-        for question, (path, plain, bars) in QUESTIONS.items():
-            ours = timed(asking_filtered(database, path, filters), clock)
-            sql = plain and plain.replace("{condition}", condition)
-            beside = timed(partial(database.tuples, sql, **bounds), clock) if sql else ""
-            yield name, sessions / everything, question, bars[column], ours, beside
+        calls, plain_calls = {}, {}
+        for question, (path, plain, _) in QUESTIONS.items():
+            calls[question] = asking_filtered(database, path, filters)
+            if plain:
+                plain_calls[question] = partial(database.tuples, plain.replace("{condition}", condition), **bounds)
+        ours = time_in_rounds(calls, clock, ROUNDS, CALLS_A_ROUND)
+        beside = time_in_rounds(plain_calls, clock, ROUNDS)
+        for question, (_, _, bars) in QUESTIONS.items():
+            yield name, sessions / everything, question, bars[column], ours[question], beside.get(question, "")
 
 
 def asking_filtered(database, path, filters):
@@ -123,11 +129,13 @@ def asking_filtered(database, path, filters):
     return asking(database, f"{path}{urlencode([('days', 30), *filters])}", query_timeout=QUERY_TIMEOUT)
 
 
-def timed(call, clock, calls=CALLS):
-    """Return the CPU seconds of a call as a Figure."""
-    taken = []
-    for _ in range(calls):
-        begun = clock()
-        call()
-        taken.append(clock() - begun)
-    return Figure.of(taken)
+def time_in_rounds(calls, clock, rounds, calls_a_round=1):
+    """Return the CPU seconds of each function in a dict as a Figure. In each round, each function is called."""
+    taken = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            for _ in range(calls_a_round):
+                begun = clock()
+                call()
+                taken[name].append(clock() - begun)
+    return {name: Figure.of(seconds) for name, seconds in taken.items()}
