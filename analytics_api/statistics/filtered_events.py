@@ -41,8 +41,8 @@ SESSIONS_WITH_EVENTS: Final = """
       and {{condition}}"""
 SESSIONS_OF_CUT_DAY: Final = SESSIONS_WITH_EVENTS.format(first=":last_day")
 SESSIONS_OF_RANGE: Final = SESSIONS_WITH_EVENTS.format(first=":first")
-# `is true` prevents a join. PostgreSQL may expect one of these sessions, though there are many, and would read the
-# events of the day again for each.
+# `is true` prevents a join. PostgreSQL may estimate that only one session matches. With a join, it would then read the
+# events of the day again for each session.
 OTHER_EVENTS_OF_CUT_DAY: Final = f"""
   union all
   select count(*)

@@ -21,6 +21,7 @@ order by sessions desc, key
 limit :limit
 """
 
+# The primary key of key_counts begins with the day. `cross join` makes SQLite search it once for each day.
 COUNTS_OF_RANGE = """
 with days as (
   select day

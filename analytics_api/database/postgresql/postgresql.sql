@@ -1238,6 +1238,8 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   $$ || build_key_counts($$
     (1, country_code), (2, source), (3, score_bucket), (4, $$ || build_page_id('counted_entry_page') || $$::text),
     (5, $$ || build_page_id('counted_exit_page') || $$::text), (8, campaign)$$) || $$;
+  -- Otherwise, only columns have changed that are copied to session_facts below, as in most updates by trackers. One
+  -- update may exchange the exit pages of two sessions of different days, so each session is compared by itself.
   elsif exists (select from changes group by session_id, score_bucket, exit_page having sum(sign) <> 0) then $$
     || build_new_pages('select counted_exit_page as page from changes where sign = 1') || ';'
     || build_key_counts($$(3, score_bucket), (5, $$ || build_page_id('counted_exit_page') || '::text)') || $$;
@@ -1245,8 +1247,7 @@ call count_changes('sessions', instant => 'started_at', more_columns => $$
   $$,
   $$
   if tg_op = 'UPDATE' then
-    -- Most updates by trackers change only these columns. The exit page may be missing if another program has changed
-    -- page_query. Then the id remains.
+    -- If another program has changed page_query, the exit page may be missing in `pages`. Its former id then remains.
     insert into session_facts as facts (session_id, duration, engagement_score, score_bucket, exit_page_id, is_vpn)
     select session_id, duration, engagement_score, score_bucket,
       coalesce($$ || build_page_id('counted_exit_page') || $$, 0), is_vpn
