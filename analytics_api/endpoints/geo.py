@@ -38,7 +38,8 @@ order by sessions desc, country
 # A return is a visit of a visitor whose previous visit from the same country was on an earlier day, `previous_day`.
 # Unique visitors are the sum of the visitors of each day, minus the returns whose previous day is in the range.
 # `cross join` makes SQLite read `days` first, so it reads only the counts and returns on days of the range. For the
-# returns of 30 of 120 days, that takes 1.7 ms instead of 3.0.
+# returns of 30 of 120 days, that takes 1.7 ms instead of 3.0. With a materialized `days`, SQLite would read all returns
+# into a Bloom filter.
 COUNTRIES_OF_RANGE = """
 with days as not materialized (
   select day
