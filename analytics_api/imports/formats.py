@@ -74,7 +74,7 @@ def import_file(
     if not sample:
         return Report(lines_read=0)
     format = format or detect_format(sample) or ("csv" if description.is_csv and is_text(sample) else None)
-    if format is None:
+    if format is None or (format in ("csv", "ndjson") and is_unreadable(sample)):
         raise IngestError(f"{lines.name}: {describe_unknown(sample)}")
     with ExitStack() as stack:
         if not isinstance(rejects, Rejects):
@@ -195,10 +195,15 @@ def is_text(sample: list[bytes]) -> bool:
     return not any(b"\0" in line for line in sample[:100]) and not JSON_ARRAY.match(b"".join(sample[:3]))
 
 
+def is_unreadable(sample: list[bytes]) -> bool:
+    """Return whether the sample is certainly neither CSV nor NDJSON, and describe_unknown() has a hint about it."""
+    return not is_text(sample) and sample[0].startswith(tuple(UNKNOWN_FILES))
+
+
 JSON_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")
 D1_RESULTS = re.compile(rb'\[\s*\{\s*"results":')  # the output of `wrangler d1 execute --json`
 UNKNOWN_FILES = {
-    b"PK": "it is a zip file or an Excel workbook: unpack it, or save it as CSV",
+    b"PK\3\4": "it is a zip file or an Excel workbook: unpack it, or save it as CSV",
     b"\xfd7zXZ": "it is compressed with xz: decompress it",
     b"BZh": "it is compressed with bzip2: decompress it",
     b"[": "it may be a JSON array: convert it to NDJSON with jq -c '.[]'",

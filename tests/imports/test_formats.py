@@ -28,6 +28,7 @@ INSERT INTO leads VALUES(1,'2026-02-24 15:00:00');
         ([b'\n{"a": 1}\n'], "ndjson"),
         ([b"lead_id;enquiry_datetime\n"], "csv"),
         ([b"\xef\xbb\xbflead_id\tenquiry_datetime\n"], "csv"),
+        ([b"PK,lead_id\n"], "csv"),
         (SQL.splitlines(keepends=True), "sql"),
         ([b"-- a dump\n"], "sql"),
         ([b"SQLite format 3\0\x10"], "sqlite"),

@@ -112,6 +112,18 @@ def test_json_array_is_named_if_the_table_is_passed(database, data):
         import_text(database, data, table="leads")
 
 
+@pytest.mark.parametrize(
+    ("format", "data", "message"),
+    [
+        ("csv", b"PK\3\4\x14\0\x06\0", "an Excel workbook: unpack it, or save it as CSV$"),
+        ("ndjson", b'[{"lead_id": 1}]\n', "a JSON array: convert it to NDJSON"),
+    ],
+)
+def test_another_kind_of_file_is_named_if_the_format_is_passed(database, format, data, message):
+    with pytest.raises(IngestError, match=message):
+        import_file(database, [data], format=format, table="leads")
+
+
 def test_cp1252_file_names_the_option(database):
     report = import_text(database, LEADS.replace("Ann", "Zoë").encode("cp1252"))
 
