@@ -686,9 +686,9 @@ end;
 
 -- The values are those of session_values. Reading this view would make inserts of sessions 15% slower.
 --
--- A trigger of another program may fire before this one, and update or delete the new session. The values of `new` are
--- then obsolete, and sessions_update may have inserted the row of session_facts already. In this case the exit page gets
--- no id, so session_facts_add_pages inserts the current values instead, if there is no row.
+-- A trigger of another program may fire before this one, and update or delete the new session. If `new` therefore has
+-- other values than the stored row, the exit page gets no id, so that session_facts_add_pages inserts the stored values.
+-- The row is ignored if sessions_update has inserted it already.
 create trigger sessions_insert after insert on sessions
 begin
   insert into minute_counts (minute, open_sessions)
@@ -750,7 +750,7 @@ begin
   on conflict do nothing;
 end;
 
--- An inserted row has no page id if the page is not in `pages` yet.
+-- An inserted row has no page id if the page is not in `pages` yet, or for the reason given above sessions_insert.
 create trigger session_facts_add_pages before insert on session_facts
 when new.entry_page_id is null or new.exit_page_id is null
 begin

@@ -12,10 +12,11 @@ import time
 from analytics_api import open_database
 
 from . import data
-from .filters import QUERY_TIMEOUT, time_in_rounds
+from .filters import QUERY_TIMEOUT
 from .findings import Claim, Findings, Table
 from .functions import same
 from .ranges import asking
+from .timing import side_by_side
 
 NOTE = (
     "Whole WSGI calls in the process, in CPU time, without cached responses. Conversions and the pipeline are those of "
@@ -23,7 +24,6 @@ NOTE = (
 )
 MANY_SESSIONS, MANY_LEADS = 2_000_000, 100_000
 MOST_LEADS = 1_000_000
-ROUNDS = 15
 
 PLAIN_SESSIONS = """
 select coalesce(nullif(referrer_domain, ''), '(direct)'), count(*)
@@ -91,7 +91,6 @@ def report(findings, database, title, questions):
     cursor = json.loads(asking(database, "changes")())["cursor"]
     values = {"frequent": countries[0], "rare": countries[-1], "cursor": cursor}
     calls = {name: asking(database, path.format(**values), query_timeout=QUERY_TIMEOUT) for name, path, _ in questions}
-    time_in_rounds(calls, time.process_time, 1)  # warm up
-    figures = time_in_rounds(calls, time.process_time, ROUNDS)
-    findings.claims += [Claim(name, bar / 1000, figures[name]) for name, _, bar in questions if bar is not None]
-    findings.tables.append(Table(title, ["", "a call"], [[name, figure] for name, figure in figures.items()]))
+    timings = side_by_side(calls, clock=time.process_time)
+    findings.claims += [Claim(name, bar / 1000, timings.figure(name)) for name, _, bar in questions if bar is not None]
+    findings.tables.append(Table(title, ["", "a call"], [[name, timings.figure(name)] for name in calls]))

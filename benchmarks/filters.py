@@ -14,12 +14,12 @@ from collections import defaultdict
 from functools import partial
 from urllib.parse import urlencode
 
-from .findings import Claim, Figure, Findings, Table
+from .findings import Claim, Findings, Table
 from .functions import same
 from .ranges import asking, batches, cpu_clock, instants, load, open_empty, ranges
+from .timing import side_by_side
 
-ROUNDS = 5
-CALLS_A_ROUND = 2  # of a whole WSGI call; plain SQL is called once
+ROUNDS = 9
 # For each engine: its name, and the factor by which the maximum milliseconds in QUESTIONS are multiplied.
 ENGINES = {"sqlite": ("SQLite", 1.0), "postgresql": ("PostgreSQL", 1.5)}
 QUERY_TIMEOUT = 100.0  # seconds
@@ -118,24 +118,12 @@ def measure_database(database, options):
             calls[question] = asking_filtered(database, path, filters)
             if plain:
                 plain_calls[question] = partial(database.tuples, plain.replace("{condition}", condition), **bounds)
-        ours = time_in_rounds(calls, clock, ROUNDS, CALLS_A_ROUND)
-        beside = time_in_rounds(plain_calls, clock, ROUNDS)
+        ours, beside = side_by_side(calls, ROUNDS, clock), side_by_side(plain_calls, ROUNDS, clock)
         for question, (_, _, bars) in QUESTIONS.items():
-            yield name, sessions / everything, question, bars[column], ours[question], beside.get(question, "")
+            figures = ours.figure(question), beside.figure(question) if question in plain_calls else ""
+            yield name, sessions / everything, question, bars[column], *figures
 
 
 def asking_filtered(database, path, filters):
     """Return a function that makes one whole WSGI call for 30 days with filters."""
     return asking(database, f"{path}{urlencode([('days', 30), *filters])}", query_timeout=QUERY_TIMEOUT)
-
-
-def time_in_rounds(calls, clock, rounds, calls_a_round=1):
-    """Return the CPU seconds of each function in a dict as a Figure. In each round, each function is called."""
-    taken = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            for _ in range(calls_a_round):
-                begun = clock()
-                call()
-                taken[name].append(clock() - begun)
-    return {name: Figure.of(seconds) for name, seconds in taken.items()}

@@ -47,7 +47,7 @@ def copy(
     :raises DatabaseError: the target is not empty, cannot store a row, or returns different values. In these cases, the
         target is unchanged. After a failed verification, the target has the copy.
     """
-    tables = [Table(name, source) for name in sorted(PRIMARY_KEYS, key="pages".__eq__)]
+    tables = [Table(name, source) for name in sorted(PRIMARY_KEYS, key=lambda name: name == "pages")]
     with source.snapshot() as there:
 
         def load(at: Transaction) -> dict[str, int]:
