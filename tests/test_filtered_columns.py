@@ -1,4 +1,4 @@
-"""On SQLite, statistics of matching sessions that are counted in Python equal those that are counted in SQL."""
+"""Statistics of matching sessions that are counted in Python equal those that are counted in SQL."""
 
 import pytest
 from helpers.client import NOW
@@ -6,7 +6,8 @@ from helpers.client import NOW
 from analytics_api import Context, open_database
 from analytics_api.endpoints import geo, overview, pages, sources
 from analytics_api.statistics import matching
-from analytics_api.values.calendar import DAY_MS
+from analytics_api.statistics.filtered_sections import read_sections
+from analytics_api.values.calendar import DAY_MS, DayRange
 
 FILTERS = {"country": ["IN", "DE"]}
 ODD_TEXT = """
@@ -54,6 +55,24 @@ def test_large_ranges_are_counted_in_sql(monkeypatch, ctx):
         geo.geo(ctx, filters=FILTERS)
 
     assert ["json_group_array" in sql for sql in statements if "session_facts as s" in sql] == [True, False]
+
+
+@pytest.mark.parametrize(("country", "is_joined"), [("country", False), ("country.not", True)])
+def test_page_views_are_joined_if_most_sessions_match(monkeypatch, ctx, country, is_joined):
+    for session_id, page in [("a", "/a"), ("a", "/a"), ("a", "/b"), ("b", "/a"), ("c", "/a")]:
+        values = {"session_id": session_id, "page": page, "occurred_at": NOW}
+        ctx.db.write(lambda at, values=values: at.execute(INSERT_VIEW, **values))
+    day = DayRange(NOW // DAY_MS, NOW // DAY_MS)
+    chosen = matching.find_matching(ctx.db, day, {country: ["IN"] if country == "country" else ["XX"]})
+    statements = []
+    tuples = ctx.db.tuples
+    monkeypatch.setattr(ctx.db, "tuples", lambda sql, **params: statements.append(sql) or tuples(sql, **params))
+
+    rows = read_sections(ctx.db, chosen, ["totals", "pages", "page_views"], 10, "day").rows
+
+    assert any("session_facts as s\ncross join session_pages" in sql for sql in statements) == is_joined
+    assert rows["pages"] == [("/a", 4, 3) if is_joined else ("/a", 3, 2), ("/b", 1, 1)]
+    assert rows["page_views"] == [(NOW // DAY_MS, 5 if is_joined else 4)]
 
 
 @pytest.mark.parametrize("max_ids", [1, 2, 3])

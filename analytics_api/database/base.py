@@ -276,7 +276,8 @@ class Database(ABC):
     """An open database. Threads can share it, and it can be used after a fork."""
 
     url: str
-    counts_in_sql: ClassVar[bool]  # whether SQL counts the sessions that match filters, not filtered_columns.py
+    joins_subqueries: ClassVar[bool]  # whether the planner can convert a subquery after `exists` to a join
+    json_array: ClassVar[str]  # an aggregate: the JSON array of the expression {}
     select_columns: ClassVar[str]  # a statement that returns name, type, required and default of each column of :table
 
     @abstractmethod

@@ -15,7 +15,7 @@ from ..errors import InvalidRequest
 from ..http.parameters import check_choice, check_limit
 from ..statistics.earlier_range import EarlierRange, find_earlier_range
 from ..statistics.filtered_sections import read_sections
-from ..statistics.filtered_sessions import read_page_views, read_page_views_of_hours
+from ..statistics.filtered_sessions import read_page_views_of_hours
 from ..statistics.matching import Matching, ResolvedFilters, find_matching
 from ..statistics.ranges import Days, close_to_compare, resolve_closed_range
 from ..statistics.session_filters import Filters, parse_filters
@@ -130,7 +130,7 @@ class Query:
         """Each day of the range that has page views, and their number."""
         if self.matching is None:
             return self.ctx.db.tuples(PAGE_VIEWS, **self.range.bounds)
-        return read_page_views(self.ctx.db, self.matching)
+        return self.matching.rows["page_views"]
 
     @cached_property
     def earlier_page_views(self) -> list[tuple[int, int]]:
@@ -138,7 +138,7 @@ class Query:
         if self.earlier is None:
             return []
         if self.matching is not None:
-            return read_page_views(self.ctx.db, self.earlier.match(self.ctx.db, self.matching))
+            return self.earlier.match(self.ctx.db, self.matching).rows["page_views"]
         views = self.ctx.db.tuples(PAGE_VIEWS, **self.earlier.whole_days)
         if self.earlier.has_cut_day:
             [(count,)] = self.ctx.db.tuples(PAGE_VIEWS_OF_CUT_DAY, **self.earlier.cut)

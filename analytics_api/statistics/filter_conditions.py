@@ -131,7 +131,8 @@ class Conditions(NamedTuple):
         row, or no such row if the name ends in `.not`.
     :param events: conditions on a row of events, by the name of the filter, with the same meaning of `.not`.
     :param is_new: whether only first sessions of visitors match, so that no two matches have the same visitor.
-    :param is_joined: whether to use HAS_JOINED_VIEW and HAS_JOINED_EVENT instead of HAS_VIEWED and HAS_EVENT.
+    :param is_joined: whether the database's planner can join subqueries. HAS_JOINED_VIEW and HAS_JOINED_EVENT then
+        replace HAS_VIEWED and HAS_EVENT.
     """
 
     sessions: list[str]
@@ -161,7 +162,7 @@ class Conditions(NamedTuple):
 def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> Conditions:
     """Return the conditions of filters."""
     is_new = [*filters.get("visitor", ())] == ["new"]
-    conditions = Conditions([], {}, {}, {}, is_new, is_joined=db.counts_in_sql)
+    conditions = Conditions([], {}, {}, {}, is_new, is_joined=db.joins_subqueries)
     for name, texts in filters.items():
         field, _, suffix = name.partition(".")
         values = _find_values(db, field, suffix, texts)

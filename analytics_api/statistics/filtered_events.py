@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..database import Database
 from .matching import Matching
 
 EVENTS_OF_DAY: Final = "cast(coalesce(sum(case when s.day <= :last then s.events_of_day end), 0) as bigint)"
@@ -65,8 +64,8 @@ where s.day between :first and :last and p.day = s.day and p.session_id = s.sess
 VIEWS_OF_SESSIONS: Final = """
 from (
   select s.session_id, s.day
-  from {sessions} as s
-  where s.day <= :last
+  from session_facts as s
+  where s.day between :first and :last
     and {condition}
   order by s.day, s.session_id
   limit 9223372036854775807) as s
@@ -117,7 +116,7 @@ OTHER_VIEWS: Final = """
 # of the join with the session's pages of this day, PostgreSQL does not compare each event with all pages.
 VIEWS_OF_CUT_DAY: Final = f"""
   union all
-  select page_id, :last_day, sum(views), sum(
+  select page_id, :last_day, cast(sum(views) as bigint), sum(
       case
         when session_id not in (
             select session_id
@@ -183,16 +182,13 @@ def other_views_statement(matching: Matching) -> str:
     return OTHER_VIEWS.format(condition=matching.condition_of_few, cut_day=cut_day)
 
 
-def views_statement(matching: Matching, *, has_sessions: bool = False) -> str:
+def views_statement(matching: Matching) -> str:
     """Return a query for the page views, with the columns page_id, day, views and sessions.
 
     There are several rows for a page and day. A session that viewed a page on several days is counted on one of them.
     So the sums over all rows of a page are exact.
-
-    :param has_sessions: whether the statement has a common table expression `s` with the sessions that match.
     """
-    condition = "true" if has_sessions else f"s.day >= :first and {matching.condition}"
-    views = VIEWS_OF_SESSIONS.format(sessions="s" if has_sessions else "session_facts", condition=condition)
+    views = VIEWS_OF_SESSIONS.format(condition=matching.condition)
     return f"""
 select p.page_id, p.day, p.views - p.archived as views, 1 as sessions{views}
 union all
@@ -201,6 +197,12 @@ from ({other_views_statement(matching).strip()}) as others{EXPECT_MANY_ROWS}
 """.strip()
 
 
-def views_of_hours_statement(db: Database, matching: Matching) -> str:
+def own_views(matching: Matching) -> str:
+    """Return the FROM and WHERE clauses for the page views on the days on which their sessions began."""
+    return (VIEWS_OF_SESSIONS if matching.conditions.is_joined else OWN_VIEWS).format(condition=matching.condition)
+
+
+def views_of_hours_statement(matching: Matching) -> str:
     """Return a statement for the page views of each hour since the epoch. It has the parameter `utc_offset`."""
-    return (JOINED_VIEWS_OF_HOURS if db.counts_in_sql else VIEWS_OF_HOURS).format(condition=matching.condition)
+    views_of_hours = JOINED_VIEWS_OF_HOURS if matching.conditions.is_joined else VIEWS_OF_HOURS
+    return views_of_hours.format(condition=matching.condition)

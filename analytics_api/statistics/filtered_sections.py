@@ -14,13 +14,15 @@ from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval
 from .filtered_columns import count_sections
-from .filtered_events import EVENTS_OF_DAY, views_statement
-from .filtered_sessions import COUNTS, first_day, join_interval, sessions_by_interval
+from .filtered_events import EVENTS_OF_DAY
+from .filtered_sessions import COUNTS, first_day, join_interval, read_pages_and_days, sessions_by_interval
 from .matching import Matching
 from .periods import INTERVAL_EXPRESSIONS
-from .stored_keys import DIMENSIONS, PAGE_IDS, STORED_KEYS, replace_keys
+from .stored_keys import DIMENSIONS, STORED_KEYS, replace_keys
 
 WITHOUT_LIMIT: Final = frozenset({"country", "engagement"})
+# One statement reads both of these sections.
+VIEW_SECTIONS: Final = frozenset({"pages", "page_views"})
 
 
 def read_sections(
@@ -33,32 +35,41 @@ def read_sections(
 ) -> Matching:
     """Return the sessions that match together with the rows of these sections.
 
-    :param sections: any of `totals`, `days`, `pages`, `page_views` and the keys of DIMENSIONS. Pages and page views are
-        only read here if both are needed.
+    :param sections: any of `totals`, `days`, `pages`, `page_views` and the keys of DIMENSIONS.
     :param limit: the maximum number of rows of sources, pages, entry pages and exit pages.
     :param interval: the interval of each row of `days`.
     :param shown: if the earlier range of a comparison is read, the rows of the requested range by section. The sections
         with a limit then have only the keys of these rows.
     """
-    has_views = "pages" in sections and "page_views" in sections
+    of_sessions = [section for section in sections if section not in VIEW_SECTIONS]
+    has_views = len(of_sessions) < len(sections)
     page_keys = _keys(shown["pages"]) if shown and has_views else None
-    of_sessions = [section for section in sections if section not in ("pages", "page_views")]
-    if matching.by_columns and of_sessions:
+    if matching.by_columns:
         counts = count_sections(db, matching, [*of_sessions, *(["views"] if has_views else [])], interval)
         rows = counts.rows(db)
         if has_views:
             rows["pages"] = counts.views.most_viewed(db, limit, page_keys)
             rows["page_views"] = list(counts.views.days.items())
         return matching._replace(rows=rows)
-    if not has_views and len(of_sessions) < 2:  # the endpoint reads a single section itself, with a simpler statement
-        return matching
-    read = [*of_sessions, *(["page_views", "pages"] if has_views else [])]
-    sql = _statement(matching, read, INTERVAL_EXPRESSIONS.get(interval), has_keys=shown is not None)
+    # The endpoint reads a single section itself, with a simpler statement.
+    rows = _read_in_sql(db, matching, of_sessions, limit, interval, shown) if len(of_sessions) > 1 else {}
+    if has_views:
+        rows["pages"], rows["page_views"] = read_pages_and_days(db, matching, limit, page_keys)
+    return matching._replace(rows=rows)
+
+
+def _read_in_sql(
+    db: Database,
+    matching: Matching,
+    sections: Collection[str],
+    limit: int,
+    interval: Interval,
+    shown: Mapping[str, list[tuple[Any, ...]]] | None,
+) -> dict[str, list[tuple[Any, ...]]]:
+    sql = _statement(matching, sections, INTERVAL_EXPRESSIONS.get(interval), has_keys=shown is not None)
     keys = {f"{field}_keys": json.dumps(_keys(shown[field])) for field in DIMENSIONS if shown and field in shown}
-    if page_keys is not None:
-        keys["keys"] = json.dumps(page_keys)
     parameters = {**matching.parameters, **keys, "limit": limit, "no_limit": MAX_INT64}
-    return matching._replace(rows=_split_rows(db.tuples(sql, **parameters), read))
+    return _split_rows(db.tuples(sql, **parameters), sections)
 
 
 def _keys(rows: list[tuple[Any, ...]]) -> list[str]:
@@ -72,22 +83,16 @@ def _split_rows(all_rows: list[tuple[Any, ...]], sections: Collection[str]) -> d
             rows[section].append(tuple(counts))
         elif section == "days":
             rows[section].append((day, *counts[:6]))
-        elif section == "page_views":
-            rows[section].append((day, counts[0]))
         else:
-            rows[section].append((key, *counts[: 2 if section in ("country", "pages") else 1]))
+            rows[section].append((key, *counts[: 2 if section == "country" else 1]))
     return rows
 
 
 def _statement(matching: Matching, sections: Collection[str], intervals: str | None, *, has_keys: bool) -> str:
     parts = "\nunion all\n".join(_part(section, intervals, has_keys) for section in sections)
     columns = [STORED_KEYS[field] for field in DIMENSIONS if field in sections]
-    counts_of_pages = ""
-    if "pages" in sections:
-        columns.append("s.session_id")
-        counts_of_pages = COUNTS_OF_PAGES.format(views=views_statement(matching, has_sessions=True))
     return f"""
-{sessions_by_interval(matching, intervals, columns, materialized=True)}{counts_of_pages}
+{sessions_by_interval(matching, intervals, columns, materialized=True)}
 {parts}
 """
 
@@ -97,10 +102,6 @@ def _part(section: str, intervals: str | None, has_keys: bool) -> str:
         return TOTALS_PART
     if section == "days":
         return _days_part(intervals)
-    if section == "page_views":
-        return PAGE_VIEWS_PART
-    if section == "pages":
-        return PAGES_PART.format(only_keys=f"where page_id in ({PAGE_IDS.strip()})" if has_keys else "")
     return _list_part(section, has_keys and section not in WITHOUT_LIMIT)
 
 
@@ -132,27 +133,8 @@ from (
   order by {day}) as day_rows"""
 
 
-COUNTS_OF_PAGES: Final = """,
-counts_of_pages as materialized (
-  select page_id, day, sum(views) as views, sum(sessions) as sessions
-  from ({views}) as page_views
-  group by page_id, day)"""
 NO_COUNTS: Final = """0 as duration_sum, 0 as duration_count, 0 as score_sum, 0 as score_count, 0 as fingerprints,
     0 as vpn_suspected, 0 as events"""
-PAGE_VIEWS_PART: Final = f"""select 'page_views' as section, '' as key, day as first_day,
-  cast(sum(views) as bigint) as sessions, 0 as visitors, {NO_COUNTS}
-from counts_of_pages
-group by day"""
-PAGES_PART: Final = f"""select *
-from (
-  select 'pages' as section, page as key, 0 as first_day, cast(sum(counts_of_pages.views) as bigint) as sessions,
-    cast(sum(counts_of_pages.sessions) as bigint) as visitors, {NO_COUNTS}
-  from counts_of_pages
-  join pages using (page_id)
-  {{only_keys}}
-  group by page
-  order by sessions desc, key
-  limit :limit) as page_rows"""
 TOTALS_PART: Final = f"""select 'totals' as section, '' as key, 0 as first_day, {COUNTS},
   count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
   {EVENTS_OF_DAY} as events

@@ -14,17 +14,15 @@ from typing import Any, Final
 from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval, Span
-from .filtered_columns import count_sections, count_views
+from .filtered_columns import SUMS, count_sections, count_views
 from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_of_hours_statement, views_statement
 from .matching import Matching
 from .periods import INTERVAL_EXPRESSIONS
 from .stored_keys import PAGE_IDS, STORED_KEYS, VALUES, replace_keys
 
 # The columns of a row of statistics. Averages are computed from the sums later.
-COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
-  cast(coalesce(sum(s.duration), 0) as bigint) as duration_sum, count(s.duration) as duration_count,
-  cast(coalesce(sum(s.engagement_score), 0) as bigint) as score_sum, count(s.engagement_score) as score_count"""
-
+COUNTS = f"""count(*) as sessions, count(distinct s.visitor_id) as visitors,
+  {SUMS}"""
 
 # The columns that sections without keys need.
 COLUMNS: Final = "s.day, s.visitor_id, s.fingerprint, s.duration, s.engagement_score, s.is_vpn, s.events_of_day"
@@ -185,39 +183,45 @@ def read_pages(
         return matching.rows["pages"][:limit]
     if matching.by_columns:
         return count_views(db, matching, by_day=False).most_viewed(db, limit, keys)
+    pages, _ = read_pages_and_days(db, matching, limit, keys)
+    return pages
+
+
+def read_pages_and_days(
+    db: Database, matching: Matching, limit: int, keys: Iterable[str] | None
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Return the rows of read_pages(), and a row for each day that has page views: the day and their number.
+
+    They are counted in SQL.
+    """
     only_keys = "" if keys is None else f"where page_id in ({PAGE_IDS.strip()})"
     sql = f"""
-with counts as (
-  select page_id, sum(views) as views, sum(sessions) as sessions
+with counts as materialized (
+  select page_id, day, sum(views) as views, sum(sessions) as sessions
   from ({views_statement(matching)}) as page_views
+  group by page_id, day)
+select *
+from (
+  select page, 0 as day, cast(sum(counts.views) as bigint) as views, cast(sum(counts.sessions) as bigint)
+  from counts
+  join pages using (page_id)
   {only_keys}
-  group by page_id)
-select page, cast(counts.views as bigint) as views, cast(counts.sessions as bigint)
+  group by page
+  order by views desc, page
+  limit :limit) as pages_of_range
+union all
+select null, day, cast(sum(views) as bigint), 0
 from counts
-join pages using (page_id)
-order by counts.views desc, page
-limit :limit
-"""
-    return _read_list(db, sql, matching, limit, keys)
-
-
-def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
-    """Return a row for each day that has page views: the day and the number of page views."""
-    if "page_views" in matching.rows:
-        return matching.rows["page_views"]
-    if matching.by_columns:
-        return list(count_views(db, matching, by_day=True).days.items())
-    sql = f"""
-select day, cast(sum(views) as bigint)
-from ({views_statement(matching)}) as page_views
 group by day
 """
-    return db.tuples(sql, **matching.parameters)
+    rows = _read_list(db, sql, matching, limit, keys)
+    pages = [(page, views, sessions) for page, _, views, sessions in rows if page is not None]
+    return pages, [(day, views) for page, day, views, _ in rows if page is None]
 
 
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:
     """Return a row for each hour that has page views: the hour as in read_hours(), and the number of page views."""
-    return _read_span(db, views_of_hours_statement(db, matching), matching, span)
+    return _read_span(db, views_of_hours_statement(matching), matching, span)
 
 
 def _select(rows: list[tuple[Any, ...]], keys: Iterable[str] | None) -> list[tuple[Any, ...]]:

@@ -128,13 +128,12 @@ def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
     event_period = _find_event_period(db, period) if conditions.events or conditions.views else {}
     condition, of_few = conditions.to_sql(), conditions.to_sql(of_few=True)
     until = "" if period.cut_begins_at is None else " and s.started_at < :ends_at"
-    in_days, by_columns = IN_DAYS, False
-    if not db.counts_in_sql:
-        [[newest_day, sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
-        in_days = IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS
-        by_columns = sessions <= MAX_SESSIONS
+    [[newest_day, sessions]] = db.tuples(SESSION_NUMBERS, **period.parameters())
+    in_days = IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS
+    by_columns = sessions <= MAX_SESSIONS
     matching = Matching(conditions, condition, of_few, period, in_days + until, by_columns, event_period)
-    return _find_members(db, matching) if by_columns and len(conditions.events) == 1 else matching
+    has_members = by_columns and len(conditions.events) == 1 and not conditions.is_joined
+    return _find_members(db, matching) if has_members else matching
 
 
 def _find_members(db: Database, matching: Matching) -> Matching:

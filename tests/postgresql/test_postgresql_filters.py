@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from helpers import postgres
 
-from analytics_api.statistics.filtered_events import other_events_statement, views_statement
+from analytics_api.statistics.filtered_events import other_events_statement, own_views, views_statement
 from analytics_api.statistics.matching import find_matching
 from analytics_api.values.calendar import DayRange
 
@@ -66,10 +66,11 @@ def test_sessions_of_a_range_are_searched_in_an_index(filled, filters, index):
     assert "Seq Scan" not in plan
 
 
-def test_page_views_of_a_range_are_searched_in_an_index(filled):
+@pytest.mark.parametrize("statement", [views_statement, lambda chosen: f"select count(*){own_views(chosen)}"])
+def test_page_views_of_a_range_are_searched_in_an_index(filled, statement):
     matching = find_matching(filled, DayRange(FIRST_DAY + 100, FIRST_DAY + 109), {"visitor": ["new"]})
 
-    plan = read_plan(filled, views_statement(matching), matching)
+    plan = read_plan(filled, statement(matching), matching)
 
     assert "Seq Scan on session_pages" not in plan
     assert "session_pages_pkey" in plan

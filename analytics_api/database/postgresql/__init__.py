@@ -108,7 +108,8 @@ class PostgreSQL(Database):
     """
 
     select_columns = SELECT_COLUMNS
-    counts_in_sql = True
+    joins_subqueries = Statements.joins_subqueries
+    json_array = Statements.json_array
 
     def __init__(
         self,

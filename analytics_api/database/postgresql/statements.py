@@ -71,7 +71,8 @@ SNAPSHOT = re.compile("([0-9]{1,18}):([0-9]{1,18}):((?:[0-9]{1,18}(?:,[0-9]{1,18
 class Statements:
     """Implement base.Reader and base.Transaction for a connection."""
 
-    counts_in_sql = True
+    joins_subqueries = True
+    json_array = "cast(json_agg({}) as text)"
     stores_visits = False
 
     replaced_text = 0

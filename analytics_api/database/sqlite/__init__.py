@@ -82,7 +82,8 @@ class SQLite(Database):
     """
 
     select_columns = SELECT_COLUMNS
-    counts_in_sql = False
+    joins_subqueries = Statements.joins_subqueries
+    json_array = Statements.json_array
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True, busy_timeout: float = 5.0) -> None:
         if sqlite3.sqlite_version_info < OLDEST_LIBRARY:

@@ -99,7 +99,8 @@ class Statements:
     In a statement with the parameter `members`, the SQL function `is_member` returns whether a value is in this set.
     """
 
-    counts_in_sql = False
+    joins_subqueries = False
+    json_array = "cast(json_group_array({}) as blob)"  # not text, because a tracker may have written invalid UTF-8
     stores_visits = True
 
     def __init__(self, connection: sqlite3.Connection, deadline: Deadline | None = None) -> None:
