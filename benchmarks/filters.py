@@ -5,7 +5,7 @@
 The filters by columns of sessions match about 2% and 60% of the sessions, and the filters by events and pages 35 to
 70%. Times are CPU times. Before the calls are timed, their numbers of sessions are compared with those of plain SQL.
 The response cache is empty for each call. The statistics of a filter take turns, so that other load on the machine
-affects few calls of each.
+affects few calls of each. The dashboard is also compared with the sum of its statistics.
 """
 
 import argparse
@@ -65,6 +65,9 @@ QUESTIONS = {
     "dashboard": ("dashboard?", None, (None, None, None)),
     "dashboard, compared": ("dashboard?compare=previous&", None, (45, 500, 700)),
 }
+PARTS = [question for question, (_, plain, _) in QUESTIONS.items() if plain]
+RATIO = "dashboard / sum of its statistics"
+MOST_RATIO = 0.7
 HEAD = ["", *(head for name, _ in ENGINES.values() for head in (name, "plain SQL"))]
 NEW = """not exists (
   select 1
@@ -96,7 +99,9 @@ def measure(options):
             load(database, batches(here))
             for name, share, question, bar, *figures in measure_database(database, here):
                 cells[f"Filter by {name}: {share:.0%} of the sessions"][question] += figures
-                if bar is not None:
+                if question == RATIO:
+                    claims.append(Claim(f"{title}, filter by {name}: {RATIO}", MOST_RATIO, figures[0]))
+                elif bar is not None:
                     claims.append(Claim(f"{title}, filter by {name}: {question}", factor * bar / 1000, figures[0]))
     tables = [Table(title, HEAD, [[key, *row] for key, row in rows.items()]) for title, rows in cells.items()]
     return Findings("Filters", [NOTE], claims, tables)
@@ -122,6 +127,7 @@ def measure_database(database, options):
         for question, (_, _, bars) in QUESTIONS.items():
             figures = ours.figure(question), beside.figure(question) if question in plain_calls else ""
             yield name, sessions / everything, question, bars[column], *figures
+        yield name, sessions / everything, RATIO, None, ours.ratio("dashboard", *PARTS), ""
 
 
 def asking_filtered(database, path, filters):

@@ -23,12 +23,13 @@ class Timings:
     def figure(self, name):
         return Figure.of([seconds for calls in self.rounds[name].values() for seconds in calls])
 
-    def ratio(self, name, base):
-        """Return the ratio to `base` over the rounds in which both ran."""
-        both = self.rounds[name].keys() & self.rounds[base].keys()
-        return Figure.of(
-            [median(self.rounds[name][number]) / median(self.rounds[base][number]) for number in both], "x"
-        )
+    def ratio(self, name, *bases):
+        """Return the ratio to the sum of `bases` over the rounds in which all of them ran."""
+        numbers = set.intersection(*(set(self.rounds[each]) for each in (name, *bases)))
+        return Figure.of([self._median(number, name) / self._median(number, *bases) for number in numbers], "x")
+
+    def _median(self, number, *names):
+        return sum(median(self.rounds[name][number]) for name in names)
 
 
 def side_by_side(subjects, rounds=ROUNDS, clock=time.perf_counter):
