@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..values.statuses import STATUSES
+
 # The activity of visitors in each hour of the day, in UTC. Most of the visitors are in India.
 RHYTHM = (9, 8, 10, 14, 22, 34, 46, 54, 60, 62, 60, 57, 55, 58, 60, 56, 50, 44, 38, 32, 26, 20, 15, 11)
 PATHS = ("", "sky-towers", "projects", "contact", "sky-towers/plans", "green-acres", "thank-you", "about")
@@ -30,10 +32,9 @@ ACTIONS += [("scroll", f'{{"depth":{depth}}}') for depth in (25, 25, 50, 50, 75,
 ACTIONS += [("click", f'{{"target":"{name}"}}') for name in ("menu", "gallery", "brochure", "map", "call")]
 ACTIONS += [("video_play", '{"video":"walk-through"}'), ("form_start", '{"form":"enquiry"}')]
 
-STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
 # The statuses that leads get in turn. The proportions are those of a sales funnel. The first six leads have six
 # different statuses.
-FUNNEL = [STATUSES[int(stage)] for stage in "01234501020102130105"]
+FUNNEL: list[str] = [STATUSES[int(stage)] for stage in "01234501020102130105"]
 LABELS = ((70, "Very Hot"), (55, "Hot"), (40, "Warm"), (0, "Cold"))
 _GIVEN_NAMES = """Rahul Priya Amit Sneha Vikram Ananya Rohan Kavita Arjun Meera Sanjay Neha Aditya Pooja Farhan
     Lakshmi Divya Émile Zoë José Jürgen Søren Chloé Łukasz Aoife Noor Grace Daniel Maria 芳 Олена"""
