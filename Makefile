@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-SQL := plans costs counters* ranges* site* search* lead* overview session* pages* geo engagement sources realtime database* purge erase \
-  import* cli_import d1_dump backup copy export
+SQL := plans costs counters* ranges* site* search* lead* overview session* pages* geo engagement sources realtime current dashboard \
+  filter* compare* conversions* campaigns attributions* pipeline board* database* purge* erase response_cache import* cli_import d1_dump \
+  backup copy export
 
 # Suppress pip's notices about newer versions and about running as root.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
