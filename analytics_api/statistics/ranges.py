@@ -154,7 +154,7 @@ def resolve_range(
     :raises InvalidRequest: `days` is combined with `from_` or `to`; `from_` is after `to`; there are filters, and
         sessions of the range or of all time were purged; or a range to compare has no first day.
     """
-    if isinstance(days, DayRange) and from_ is to is None:
+    if isinstance(days, DayRange) and from_ is None and to is None:
         range_: DayRange | None = days
     else:
         has_range = from_ is not None or to is not None or days is not None
@@ -187,8 +187,6 @@ def _resolve(ctx: Context, from_: date | None, to: date | None, days: Days) -> D
     if days is not None:
         if from_ is not None or to is not None:
             raise InvalidRequest("days cannot be combined with from or to")
-        if isinstance(days, DayRange):
-            return days
         if not isinstance(days, int) or days < 1:
             raise InvalidRequest(f"days must be an integer of 1 or more, not {days!r}")
         today = find_today(ctx.db, ctx.now)
