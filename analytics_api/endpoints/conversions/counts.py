@@ -46,11 +46,7 @@ class EarlierConversion(ConversionCounts, ConversionKey):
     pass
 
 
-class _Conversion(ConversionCounts, ConversionKey):
-    pass
-
-
-class Conversion(_Conversion, total=False):
+class Conversion(EarlierConversion, total=False):
     previous: EarlierConversion
 
 
