@@ -7,7 +7,7 @@ import pytest
 from helpers.cli import isolated_cwd, query, read_tables, run
 
 from analytics_api import open_database
-from analytics_api.maintenance.demo_marker import DemoMark, count_rows, find_mark, set_mark
+from analytics_api.maintenance.demo_marker import DemoMark, count_base_rows, find_mark, set_mark
 from analytics_api.values.timestamps import now
 
 HOUR = 3_600_000
@@ -180,7 +180,7 @@ def yesterdays_demo(folder):
     run("demo", "--sessions", 40)
     with open_database("analytics.db").closing() as database:
         database.write(lambda at: at.execute("delete from events where occurred_at > :day", day=now() - DAY))
-        database.write(lambda at: set_mark(at, DemoMark(now() - DAY, count_rows(at))))
+        database.write(lambda at: set_mark(at, DemoMark(now() - DAY, count_base_rows(at))))
 
 
 def test_demo_of_an_earlier_day_is_replaced(yesterdays_demo):

@@ -6,7 +6,7 @@ import click
 
 from ..database import BASE_TABLES, Database, Transaction, open_database
 from ..maintenance import demo as generator
-from ..maintenance.demo_marker import DemoMark, count_rows, find_mark, set_mark
+from ..maintenance.demo_marker import DemoMark, count_base_rows, find_mark, set_mark
 from ..values.timestamps import now
 from .base import database_option, main
 from .progress import Progress
@@ -68,7 +68,7 @@ def may_load(database: Database, plan: generator.Plan, *, if_empty: bool) -> boo
         return False
     if mark.day == DemoMark(plan.now, 0).day:
         return False
-    if database.read(count_rows) != mark.rows:
+    if database.read(count_base_rows) != mark.rows:
         click.echo(
             f"{database.url} is not changed: it has generated rows up to {mark.day}, and other rows; "
             "delete the file for a new demo"

@@ -34,6 +34,6 @@ def set_mark(at: Transaction, mark: DemoMark) -> None:
     set_value(at, DEMO_MARK, f"{mark.now} {mark.rows}")
 
 
-def count_rows(at: Reader) -> int:
+def count_base_rows(at: Reader) -> int:
     """Return the total number of rows in the base tables. `demo` fills all of these tables."""
     return sum(int(at.rows(f"select count(*) as rows from {table}")[0]["rows"]) for table in BASE_TABLES)

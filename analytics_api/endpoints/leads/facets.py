@@ -12,7 +12,7 @@ from .filtered_search import COVERED_COLUMNS, COVERING_COLUMN, FilteredSearch
 from .filters import LEAD_FILTERS, Condition, FilterValues, join_params, list_conditions, parse
 from .orders import DEFAULT_ORDER
 
-MAX_VALUES: Final = 100
+MAX_LISTED: Final = 100
 
 
 class Value(TypedDict):
@@ -35,7 +35,7 @@ where field = :field
 group by key
 having sum(leads) > 0
 order by 2 desc, 1
-limit {MAX_VALUES}
+limit {MAX_LISTED}
 """
 
 
@@ -96,7 +96,7 @@ from (
   where {name} <> ''
   group by {name}
   order by 3 desc, 2
-  limit {MAX_VALUES}) as {name}_counts"""
+  limit {MAX_LISTED}) as {name}_counts"""
         for name in names
     )
     return f"""
