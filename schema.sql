@@ -12,9 +12,9 @@
 --                 counters from these views, and `analytics-api verify` compares the counters with them. Most of them
 --                 are temporary views, which analytics_api/database/expected.sql defines for both engines.
 --   *_changes     Views with INSTEAD OF triggers, which are used like procedures: an insert passes the arguments.
---                 `sign` is 1 for a new row and -1 for a deleted row. added_facts and session_removals are such views,
---                 too. Most inserts have the form `insert … values`, because `insert … select` would create a
---                 temporary table.
+--                 `sign` is 1 for a new row and -1 for a deleted row. added_facts, session_additions and
+--                 session_removals are such views, too; lead_status_changes and lead_changes are tables. Most inserts
+--                 have the form `insert … values`, because `insert … select` would create a temporary table.
 --   replaced_*    Copies of rows that `insert or replace` may overwrite. By default, SQLite fires no delete trigger for
 --                 overwritten rows (https://sqlite.org/lang_conflict.html).
 --
@@ -290,6 +290,7 @@ cross join session_pages using (session_id, day);
 
 
 -- tables for statistics with filters
+
 -- A row for each session, with the values that counted_sessions computes. `is_new` is 1 if the visitor has no earlier
 -- session. The table has the ids of pages, because with their texts, statistics with filters would read 60% more bytes.
 -- A session without an entry or exit page has the id of the page ''.
@@ -2027,8 +2028,7 @@ create table storage_ratios (
 ) strict, without rowid;
 
 
--- tables of the collector, with data of the last days
--- Backups and copies contain only collector_machines.
+-- tables of the collector, with data of the last days. Backups and copies contain only collector_machines.
 
 -- The salts with which visitor ids are hashed, one for each day. A salt is deleted two days after the beginning of its
 -- day.

@@ -1,8 +1,8 @@
 """Generate reproducible demo data of any size.
 
 A `Plan` contains the parameters. The functions `sessions`, `events`, `leads`, `submissions` and `moves` generate the
-rows of one table each, as tuples in the order of `COLUMNS`. `batches` generates all tables. Rows
-are generated when they are read, so the memory in use does not depend on their number.
+rows of one table each, as tuples in the order of `COLUMNS`. `batches` generates the rows of all tables. Rows are
+generated when they are read, so the memory in use does not depend on their number.
 
 The same plan generates the same rows on every machine and Python version. Therefore the code does not use hash, pow,
 log or sums of floats, whose results differ between platforms and Python versions.

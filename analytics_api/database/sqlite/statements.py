@@ -168,9 +168,7 @@ class Statements:
                 if text is not str or not str(error).startswith(DECODE_ERROR):
                     raise
                 text = self._decode  # slower than str, so it is used only after the first error
-                # In Python 3.10, the next cursor uses the same prepared statement. If this cursor were not closed, its
-                # garbage collection would reset the statement while the next cursor reads.
-                cursor.close()
+                cursor.close()  # for the reason given in _fetch_all
                 cursor = self.connection.cursor()
                 is_executed = False
                 continue

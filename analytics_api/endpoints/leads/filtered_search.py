@@ -48,8 +48,8 @@ SORTED_BY: Final = "enquiry_datetime"
 # For each of these columns, an index begins with the status and the column (leads_by_visits in the other order). So
 # SQLite can look up the leads of a status by the column, and count the matches of each status without sorting.
 COLUMNS_IN_STATUS: Final = frozenset({"engagement_score", "enquiry_datetime", "last_follow_up_at", "has_visits"})
-# The columns of the index leads_by_visits. It begins with has_visits and status, so SQLite can group by has_visits and
-# status without sorting the leads.
+# The columns of the index leads_by_visits except the status. The index begins with has_visits and status, so SQLite can
+# group by these two columns without sorting the leads.
 VISITS_COLUMNS: Final = frozenset({"has_visits", "engagement_score", "enquiry_datetime"})
 
 
