@@ -47,11 +47,12 @@ class EarlierRange(NamedTuple):
 
     @property
     def cut(self) -> dict[str, int]:
-        """Return the part of the cut day before `until` as statement parameters. They are 0 if there is no cut day."""
+        """Return the part of the cut day before `until` as statement parameters. They are equal for an empty part."""
         return {"begins_at": self.cut_begins_at, "until": self.until or 0}
 
     @property
     def has_cut_day(self) -> bool:
+        """Whether a part of the cut day is counted."""
         return self.until is not None and self.cut_begins_at < self.until
 
     @property

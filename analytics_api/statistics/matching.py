@@ -62,6 +62,7 @@ class Matching(NamedTuple):
     :param conditions: the conditions of the filters.
     :param condition: an SQL condition on a row `s` of session_facts for statements with `parameters`.
     :param condition_of_few: the same condition, for statements that test only a few sessions.
+    :param period: the range.
     :param in_range: an SQL condition that the session `s` began in the range.
     :param by_columns: whether filtered_columns.py counts the sessions.
     :param event_period: the period that includes all events of the sessions, if the conditions need it: its first day
