@@ -190,6 +190,14 @@ def test_default_interval_of_purged_days_is_not_hours(filled, database, get):
     assert get("/analytics/dashboard?days=1&sections=series")["range"]["interval"] == "hour"
 
 
+def test_filters_are_not_resolved_for_sections_that_ignore_them(monkeypatch, filled, get):
+    monkeypatch.setattr("analytics_api.statistics.matching.resolve_conditions", None)
+
+    page = get("/analytics/dashboard?sections=realtime,current&event_type=click&compare=previous")
+
+    assert (page["realtime"], page["current"]) == (get("/analytics/realtime"), get("/analytics/current"))
+
+
 def test_sections_are_chosen(filled, get):
     assert list(get("/analytics/dashboard?sections=Series, overview,")) == ["site", "range", "overview", "series"]
     assert list(get("/analytics/dashboard?sections=,")) == ["site", "range", *SECTIONS]
@@ -204,6 +212,7 @@ def test_sections_are_chosen(filled, get):
         ("days=7&from=2026-02-01", "days cannot be combined with from or to"),
         ("from=2026-02-02&to=2026-02-01", "from must not be after to"),
         ("interval=year", "interval must be one of hour, day, week, month"),
+        ("sections=realtime&visitor=old", "visitor must be one of new, returning"),
     ],
 )
 def test_invalid_parameters_are_400(client, query, error):

@@ -271,27 +271,30 @@ def dashboard(
         earlier = find_earlier_range(ctx, range_, compare, filters)
         chosen = interval or _default_interval(range_, earlier, about["raw_since"])
         query = Query(ctx, range_, chosen, fill, limit, filters, compare, None, earlier)
-        if matching := find_matching(ctx.db, range_, filters):
-            query = _read_matching(query, matching, sections)
+        names = [name for name in SECTIONS if not sections or name in sections]
+        if not ROWS_OF_SECTIONS.keys().isdisjoint(names):
+            query = _read_matching(query, names)
         result: dict[str, Any] = {"site": about, "range": _describe(range_, chosen, filters)}
-        for name, read_section in SECTIONS.items():
-            if not sections or name in sections:
-                result[name] = read_section(query)
+        for name in names:
+            result[name] = SECTIONS[name](query)
         return cast(Dashboard, result)
 
     # A Reader of a snapshot has all methods of Database that the sections call.
     return ctx.db.read(lambda reader: read(replace(ctx, db=cast(Database, reader))))
 
 
-def _read_matching(query: Query, matching: Matching, sections: Collection[str] | None) -> Query:
+def _read_matching(query: Query, sections: Collection[str]) -> Query:
     """Read the rows of the sections at once, so that the sessions of each range are read only once."""
+    db, limit, interval = query.ctx.db, query.limit, query.interval
+    matching = find_matching(db, query.range, query.filters)
+    if matching is None:
+        return query
     names = dict.fromkeys(
         rows
         for section, all_rows in ROWS_OF_SECTIONS.items()
-        if (not sections or section in sections) and not (section == "series" and query.interval == "hour")
+        if section in sections and not (section == "series" and interval == "hour")
         for rows in all_rows
     )
-    db, limit, interval = query.ctx.db, query.limit, query.interval
     matching = read_sections(db, matching, names, limit, interval)
     if query.earlier:
         earlier = read_sections(db, query.earlier.match(db, matching), names, limit, interval, matching.rows)
