@@ -65,7 +65,8 @@ def _list_parameters() -> Iterator[Filter]:
             yield Filter(f"{name}.not", f"Only sessions with none of these values: {value}", item.choices)
         if item.is_text:
             yield Filter(f"{name}.prefix", f"Only sessions with a value that begins with this: {value}")
-            yield Filter(f"{name}.contains", f"Only sessions with a value that contains this, ignoring case: {value}")
+            contains = "Only sessions with a value that contains this, ignoring case and accents"
+            yield Filter(f"{name}.contains", f"{contains}: {value}")
 
 
 SESSION_FILTERS: Final[dict[str, Filter]] = {parameter.name: parameter for parameter in _list_parameters()}
