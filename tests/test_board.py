@@ -190,6 +190,18 @@ def test_malformed_leads_are_400(client, leads):
 
 
 @pytest.mark.any_engine
+@pytest.mark.parametrize("field", ["From", "if_match", "status"])
+def test_misspelt_condition_is_400(client, leads, get, field):
+    request = {"leads": [{"lead_id": 1, field: "lost"}], "status": "won"}
+
+    response = client.patch("/analytics/leads", json=request)
+
+    assert response.status_code == 400
+    assert response.json["error"] == f"A lead has no field {field!r}, only lead_id, etag, from"
+    assert card(get, 1)["status"] != "won"
+
+
+@pytest.mark.any_engine
 def test_unknown_stage_to_move_from_is_400(client, leads):
     request = {"leads": [{"lead_id": 1, "from": "nwe"}], "status": "won"}
 

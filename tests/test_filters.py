@@ -180,6 +180,8 @@ def test_filters_are_arguments_of_functions(visits, database):
     assert overview(ctx, filters={"country": "IN"})["total_sessions"] == 1
     with pytest.raises(InvalidRequest, match=r"country\.like is not a filter; use country, "):
         overview(ctx, filters={"country.like": ["IN"]})
+    with pytest.raises(InvalidRequest, match=r"filters must be a mapping such as \{'country': \['IN'\]\}"):
+        overview(ctx, filters=["country"])
 
 
 def purge_before_today(database):

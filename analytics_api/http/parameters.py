@@ -219,7 +219,12 @@ class LeadReferences:
         lead_id = {"type": "integer", "minimum": 1, "maximum": MAX_INT64}
         text = {"type": ["string", "null"]}
         properties = {"lead_id": lead_id, "etag": text, "from": {**text, "enum": [*STATUSES, None]}}
-        item = {"type": "object", "properties": properties, "required": ["lead_id"]}
+        item = {
+            "type": "object",
+            "properties": properties,
+            "required": ["lead_id"],
+            "additionalProperties": False,
+        }
         return {"type": "array", "minItems": 1, "maxItems": self.maximum, "items": item}
 
     @property
@@ -230,7 +235,8 @@ class LeadReferences:
         """Return the value of a field of a JSON body.
 
         :raises ValueError: the value is not such a list.
-        :raises InvalidRequest: a status in `from` is unknown.
+        :raises InvalidRequest: a status in `from` is unknown, or a lead has another field. A misspelt `etag` or `from`
+            must not be ignored, because the lead would be moved without the check.
         """
         if not isinstance(value, list) or not 1 <= len(value) <= self.maximum:
             raise ValueError(value)
@@ -239,6 +245,8 @@ class LeadReferences:
     def _parse_lead(self, lead: object) -> dict[str, object]:
         if not isinstance(lead, dict):
             raise ValueError(lead)
+        for name in lead.keys() - {"lead_id", *EXPECTATIONS}:
+            raise InvalidRequest(f"A lead has no field {name[:40]!r}, only lead_id, {', '.join(EXPECTATIONS)}")
         lead_id = lead.get("lead_id")
         if isinstance(lead_id, float) and lead_id.is_integer():  # in JSON Schema, 1.0 is an integer
             lead_id = int(lead_id)

@@ -77,6 +77,8 @@ def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
 
     :raises InvalidRequest: a parameter is unknown, a value is invalid, or there are too many parameters.
     """
+    if filters is not None and not isinstance(filters, Mapping):
+        raise InvalidRequest(f"filters must be a mapping such as {{'country': ['IN']}}, not {filters!r}")
     parsed: dict[str, tuple[str, ...]] = {}
     for name, values in (filters or {}).items():
         if name not in SESSION_FILTERS:
