@@ -1,5 +1,7 @@
 """PostgreSQL: the indexes of statistics with filters, and wrong rows in the tables that these statistics read."""
 
+import re
+
 import psycopg
 import pytest
 from helpers import postgres
@@ -64,6 +66,16 @@ def test_sessions_of_a_range_are_searched_in_an_index(filled, filters, index):
 
     assert f" {index} " in plan
     assert "Seq Scan" not in plan
+
+
+def test_range_that_includes_the_newest_day_is_estimated(filled):
+    """With `+s.day`, PostgreSQL would expect a third of the sessions, and search other tables for each of them."""
+    matching = find_matching(filled, DayRange(FIRST_DAY + 100, FIRST_DAY + 120), {"visitor": ["new", "returning"]})
+
+    plan = read_plan(filled, f"select from session_facts as s where {matching.in_range}", matching)
+
+    [expected] = filled.tuples(f"select count(*) from session_facts where day >= {FIRST_DAY + 100}")
+    assert int(re.search(r"rows=(\d+)", plan)[1]) == pytest.approx(expected[0], rel=0.3)
 
 
 @pytest.mark.parametrize("statement", [views_statement, lambda chosen: f"select count(*){own_views(chosen)}"])
