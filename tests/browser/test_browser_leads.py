@@ -294,19 +294,69 @@ def test_headings_of_the_list_have_tooltips(tab, url):
     wait_until_shown(page, '.tooltip:has-text("The source of the lead, as its form or its import names it.")')
 
 
-def test_changes_of_a_form_have_plain_names(tab, database, url):
-    forms = [{"payload_json": f'{{"PHONE": "{number}", "BUDGET_RANGE": "{number}0"}}'} for number in (1, 2)]
-    for number, form in zip((1, 2), forms):
+def set_payloads(database, *payloads):
+    """Set `payload_json` of the submissions 1, 2 and so on."""
+    for number, payload in enumerate(payloads, 1):
         database.write(
-            lambda at, form=form, number=number: at.execute(
-                "update lead_submissions set payload_json = :payload_json where submission_id = :number",
+            lambda at, payload=payload, number=number: at.execute(
+                "update lead_submissions set payload_json = :payload where submission_id = :number",
+                payload=payload,
                 number=number,
-                **form,
             )
         )
-    page = open_page(tab, f"{url}/leads?lead=1")
 
-    assert page.inner_text(".changes").splitlines() == ["Phone 1 → 2", "Budget range 10 → 20"]
+
+def read_forms(page, url):
+    """Return the lines of each form of lead 1, newest first."""
+    open_page(page, f"{url}/leads?lead=1")
+    return [text.splitlines() for text in page.locator(".fields").all_inner_texts()]
+
+
+def test_forms_have_their_fields_and_changes(tab, database, url):
+    set_payloads(
+        database,
+        '{"NAME": "<b>Ann</b>", "PHONE": "1", "BUDGET_RANGE": "10", "NOTE": ""}',
+        '{"NAME": "<b>Ann</b>", "PHONE": "2", "BUDGET_RANGE": "20"}',
+    )
+
+    assert read_forms(tab, url) == [
+        ["Name <b>Ann</b>", "Phone 1 → 2", "Budget range 10 → 20"],
+        ["Name <b>Ann</b>", "Phone 1", "Budget range 10", "Note –"],
+    ]
+    assert tab.locator(".fields").first.locator("ins").all_inner_texts() == ["2", "20"]
+
+
+def test_changes_outside_the_fields_of_a_form_are_shown(tab, database, url):
+    set_payloads(database, '{"NOTE": "a"}', '{"NAME": "Ann"}')
+
+    assert read_forms(tab, url)[0] == ["Phone 1 → 2", "Note a → nothing", "Name nothing → Ann"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "lines"),
+    [
+        ("name=Ann&<i>", ["name=Ann&<i>"]),
+        ("[1.0, null, [true]]", ["1.0, , (true)"]),
+        ('"a"', ["a"]),
+        ('{"HOME": {"city": "Pune", "tags": ["a", "b"]}}', ["Home city: Pune, tags: (a, b)"]),
+        ('{"ID": 12345678901234567890}', ["Id 12345678901234567890"]),
+        (r'{"NOTE": "one\r\ntwo"}', ["Note one", "two"]),
+        ('{"NOTE": "' + "x" * 3000 + '"}', [f"Note {'x' * 2000}…"]),
+        ("[" * 9000 + "]" * 9000, ["[" * 2000 + "…"]),
+    ],
+    ids=["invalid", "array", "text", "nested", "number", "lines", "long", "deep"],
+)
+def test_form_is_readable(tab, database, url, payload, lines):
+    set_payloads(database, payload)
+
+    assert read_forms(tab, url)[-1] == lines
+
+
+@pytest.mark.parametrize("payload", [None, "", "null", "{}"], ids=["none", "empty", "null", "object"])
+def test_form_without_fields_has_no_list(tab, database, url, payload):
+    set_payloads(database, payload)
+
+    assert read_forms(tab, url) == [["Phone 1 → 2"]]
 
 
 def test_selected_leads_are_moved_and_moved_back(tab, database, url):

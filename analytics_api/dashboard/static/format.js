@@ -75,6 +75,7 @@ export function country(code) {
 }
 
 const MAX_NAME = 300; // characters that are shown; the tooltip and the CSV have the whole text
+const MAX_MESSAGE = 2000; // characters of a field of a form that are shown; the collector stores no more
 
 /** Return a string without bidi controls, and with a visible symbol for each control character. */
 export const withoutControls = (text) =>
@@ -82,10 +83,12 @@ export const withoutControls = (text) =>
     .replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "")
     .replace(/[\0-\x1f\x7f]/g, (control) => String.fromCharCode(control === "\x7f" ? 0x2421 : 0x2400 + control.charCodeAt(0)));
 
-export function shorten(text) {
-  const plain = withoutControls(text);
-  return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME)}…` : plain;
-}
+const cut = (text, length) => (text.length > length ? `${text.slice(0, length)}…` : text);
+
+export const shorten = (text) => cut(withoutControls(text), MAX_NAME);
+
+/** Return the beginning of a text that may have several lines. */
+export const message = (text) => cut(text.split(/\r\n?|\n/).map(withoutControls).join("\n"), MAX_MESSAGE);
 
 // The `date` of a row of a series is an hour in the site's time zone, `YYYY-MM-DDTHH:MM+HH:MM`, or the first day of the row.
 // The offset is ignored, and the local time is read as UTC, because `dates` formats in UTC.

@@ -8,6 +8,7 @@ import { texts } from "./texts.js";
 
 const t = texts.leads;
 const PAGE = 50;
+const MOST_FIELDS = 100; // fields of a form that are shown
 // The values of `sort` for each sortable column. Clicks choose them in turn.
 const SORTS = { name: ["name_asc"], score: ["score_desc", "score_asc"], enquiry: ["newest", "oldest"], followUp: ["last_follow_up"] };
 
@@ -130,12 +131,48 @@ function fieldName(field) {
   return t.fields[field] ?? words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-function submission(each) {
-  const show = (value) => (value === null || value === "" ? t.nothing : format.shorten(typeof value === "string" ? value : JSON.stringify(value)));
-  // The payload repeats values of columns. A change of such a value is shown only for the column.
-  const isRepeated = ({ field, from, to }) => field.startsWith("payload.") && each.changes.some((other) => other.field !== field && other.from === from && other.to === to);
-  const changes = each.changes.filter((change) => !isRepeated(change)).map(({ field, from, to }) => h("li", { dir: "auto" }, h("b", {}, fieldName(field)), " ", h("del", {}, show(from)), " → ", h("ins", {}, show(to))));
-  return h("li", {}, time(format.leadInstant(each.submitted_at)), h("b", { dir: "auto" }, format.shorten(each.cta_name || each.source || t.enquiry)), changes.length > 0 && h("ul.changes", {}, changes));
+// JSON.parse() changes numbers such as 1.0 and numbers of many digits. Where the browser has `source`, keep them as they were sent.
+const keepNumber = (name, value, { source } = {}) => (typeof value === "number" ? (source ?? String(value)) : value);
+
+/** Return the payload of a form as text by field: `payload.NAME`, or "" for a payload that is not a JSON object. */
+function readPayload({ payload_json: text } = { payload_json: null }) {
+  try {
+    const value = JSON.parse(text || "null", keepNumber);
+    if (value === null) return new Map();
+    const isObject = typeof value === "object" && !Array.isArray(value);
+    return new Map(isObject ? Object.entries(value).map(([name, each]) => [`payload.${name}`, plainText(each)]) : [["", plainText(value)]]);
+  } catch {
+    return new Map([["", text]]); // not JSON, or too deeply nested
+  }
+}
+
+/** Return a value of JSON as text: `Pune, 411001` for an array, `city: Pune, zip: 411001` for an object. Nested ones are in parentheses. */
+function plainText(value, isNested = false) {
+  if (value === null || typeof value !== "object") return String(value ?? "");
+  const parts = Object.entries(value).map(([name, each]) => (Array.isArray(value) ? "" : `${name}: `) + plainText(each, true));
+  return isNested ? `(${parts.join(", ")})` : parts.join(", ");
+}
+
+/** Return an item for each field of a form, with its former value if it changed. Other changes come first. */
+function formFields(each, former) {
+  const [fields, before] = [readPayload(each), readPayload(former)];
+  const show = (text, nothing) => (text ? format.message(text) : nothing);
+  const item = (field, ...content) => h("li", { dir: "auto" }, field && [h("b", {}, fieldName(field)), " "], content);
+  const changed = (field, from, to) => item(field, h("del", {}, show(from, t.nothing)), " → ", h("ins", {}, show(to, t.nothing)));
+  // The payload repeats values of columns. A change of such a value is shown only for the field of the payload.
+  const isRepeated = ({ field, from, to }) => each.changes.some((other) => other.field !== field && fields.has(other.field) && other.from === from && other.to === to);
+  const others = each.changes.filter((change) => !fields.has(change.field) && !isRepeated(change));
+  const isChanged = (field) => each.changes.some((change) => change.field === field);
+  return [
+    ...others.map(({ field, from, to }) => changed(field, before.get(field) ?? from, to)),
+    ...[...fields].slice(0, MOST_FIELDS).map(([field, text]) => (isChanged(field) ? changed(field, before.get(field), text) : item(field, show(text, "–")))),
+    fields.size > MOST_FIELDS && h("li", {}, "…"),
+  ].filter(Boolean);
+}
+
+function submission(each, index, all) {
+  const items = formFields(each, all[index + 1]);
+  return h("li", {}, time(format.leadInstant(each.submitted_at)), h("b", { dir: "auto" }, format.shorten(each.cta_name || each.source || t.enquiry)), items.length > 0 && h("ul.fields", {}, items));
 }
 
 const move = (each) => h("li", { "data-status": each.to }, time(each.changed_at), h("b", {}, t.fromTo(texts.stages[each.from] ?? each.from, texts.stages[each.to] ?? each.to)), h("span.muted", { dir: "auto" }, t.by(format.shorten(each.changed_by))));
