@@ -359,6 +359,29 @@ def test_form_without_fields_has_no_list(tab, database, url, payload):
     assert read_forms(tab, url) == [["Phone 1 → 2"]]
 
 
+# Whether the first character of the first name is within its cell.
+SHOWS_START = """() => {
+  const link = document.querySelector(".leads tbody a.name");
+  const range = document.createRange();
+  range.setStart(link.firstChild, 0);
+  range.setEnd(link.firstChild, 1);
+  const [start, cell] = [range, link.closest("th")].map(each => each.getBoundingClientRect());
+  return start.left >= cell.left && start.right <= cell.right;
+}"""
+
+
+@pytest.mark.parametrize("name", ["\u05d0\u05d1\u05d2 " * 30, "abc " * 30], ids=["right-to-left", "left-to-right"])
+def test_long_name_is_cut_at_its_end(tab, database, url, name):
+    database.write(lambda at: at.execute("update leads set contact_name = :name where lead_id = 1", name=name))
+    page = open_page(tab, f"{url}/leads")
+    wait_until_shown(page, ".leads tbody a.name")
+
+    assert page.evaluate(
+        "() => { const th = document.querySelector('.leads tbody th'); return th.scrollWidth > th.clientWidth; }"
+    )
+    assert page.evaluate(SHOWS_START)
+
+
 def test_selected_leads_are_moved_and_moved_back(tab, database, url):
     page = open_page(tab, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])

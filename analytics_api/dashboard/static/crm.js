@@ -190,7 +190,7 @@ function choiceControls(facets, names, onChange) {
 
 export const nameOf = (lead) => (lead.contact_name?.trim() ? format.shorten(lead.contact_name) : t.unnamed(lead.lead_id));
 
-export const leadLink = (lead) => h("a.name", { href: `leads?lead=${lead.lead_id}`, dir: "auto" }, nameOf(lead));
+export const leadLink = (lead, dir = "auto") => h("a.name", { href: `leads?lead=${lead.lead_id}`, dir }, nameOf(lead));
 
 export const goneText = (leads) => (leads.length === 1 ? t.gone(nameOf(leads[0])) : t.goneMany(format.integer(leads.length)));
 

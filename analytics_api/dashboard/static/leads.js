@@ -307,7 +307,7 @@ function row(lead) {
   const cell = (name, ...content) => h("td", { class: name, dir: "auto", "data-label": t.columns[name] }, content);
   return h("tr", {},
     canMove && h("td.box", {}, h("input", { type: "checkbox", "aria-label": t.select(nameOf(lead)), checked: selected.has(lead.lead_id), onchange: toggle })),
-    h("th", { scope: "row", class: "name" }, leadLink(lead)),
+    h("th", { scope: "row", class: "name", dir: "auto" }, leadLink(lead, null)), // a link with `dir` would not count for that of the cell
     cell("project", format.shorten(lead.project_name ?? "")),
     cell("place", place && h("span", { title: place }, place)),
     cell("source", format.shorten(lead.project_source ?? "")),
