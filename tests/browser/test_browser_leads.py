@@ -837,6 +837,45 @@ def test_missing_lead_shows_a_notice(tab, url):
     assert page.inner_text("#view .empty") == "This lead does not exist any more."
 
 
+@pytest.mark.parametrize("lead", ["abc", "-5", "99999999999999999999", "facets", ".."])
+def test_invalid_lead_shows_a_notice(tab, url, lead):
+    page = open_page(tab, f"{url}/leads?lead={lead}")
+    wait_until_shown(page, '.empty:has-text("This lead does not exist")')
+
+    assert page.locator(".problem").count() == 0
+    page.click('.back a:has-text("All leads")')
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+
+def test_invalid_lead_shows_the_sign_in_form(signed_out_tab, url):
+    signed_out_tab.goto(f"{url}/leads?lead=abc")
+
+    wait_until_shown(signed_out_tab, "#sign-in-form")
+    assert signed_out_tab.locator("#view > *").count() == 0
+
+
+@pytest.mark.parametrize("path", ["leads", "board"])
+@pytest.mark.parametrize(
+    "query", ["sort=foo", "status=foo", "has_visits=foo&from=2026-13-01&to=x", "sort=newest&sort=oldest&city=Pune"]
+)
+def test_invalid_value_in_the_address_is_ignored(tab, url, path, query):
+    page = open_page(tab, f"{url}/{path}?{query}")
+    wait_until_shown(page, 'a.name:has-text("José")')
+
+    assert page.locator("a.name").count() == 3
+    assert page.locator(".problem").count() == 0
+    assert not page.is_visible('[data-key="clear"]')
+
+
+def test_values_in_the_address_may_be_in_capitals(tab, url):
+    page = open_page(tab, f"{url}/leads?status=NEW&sort=Oldest&has_visits=FALSE")
+    wait_for_names(page, ["José", "<b>Bob</b>"])
+
+    assert page.input_value('[data-key="filter-status"]') == "new"
+    assert page.input_value('[data-key="filter-has_visits"]') == "false"
+    assert page.get_attribute("th.enquiry", "aria-sort") == "ascending"
+
+
 def test_key_for_statistics_sees_no_menu_for_leads(tab, database, url):
     key = KeyStore(database).add("wall", ["stats"], now=NOW)
     start_session(tab, url, key)

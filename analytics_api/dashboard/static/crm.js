@@ -3,11 +3,18 @@
 import { announce, byId, h, icon, keepFocus, menuButton } from "./dom.js";
 import * as format from "./format.js";
 import { ApiError, errorText, get, hasScope, leave, markDemo, patch, showAccount, showError, showProblem, startPage, watchShortcuts } from "./page.js";
+import { isDay } from "./state.js";
 import { texts } from "./texts.js";
 
 export const STAGES = Object.keys(texts.stages);
 const DAYS = ["from", "to"];
 export const FILTERS = ["status", "project", "source", "country", "label", "has_visits", ...DAYS];
+// The values of the filters and of the order that are not any text. Days have the form of a date.
+const VALUES = {
+  status: STAGES,
+  has_visits: ["true", "false"],
+  sort: ["newest", "oldest", "last_follow_up", "score_desc", "score_asc", "risk_desc", "risk_asc", "name_asc"],
+};
 const FIRST_DAY = "1900-01-01"; // the first day that can be chosen
 const MOST = 500; // maximum number of leads in a request
 const root = document.documentElement;
@@ -70,13 +77,29 @@ export async function fail(error, retry, note = "") {
 
 export const clearProblem = () => byId("notices").replaceChildren();
 
-/** Return the filters of the address. The search text is in the fragment, so that no server logs it. */
+/**
+ * Return the filters and the order of the address, without invalid values and parameters that the page does not have.
+ * The search text is in the fragment, so that no server logs it.
+ */
 export function readQuery() {
-  const given = new URLSearchParams(location.search);
   const query = new URLSearchParams();
-  for (const [name, value] of given) if (value && (FILTERS.includes(name) || name === "sort")) query.append(name, value);
+  for (const [name, text] of new URLSearchParams(location.search)) {
+    const value = readValue(name, text);
+    if (value && (canRepeat(name) || !query.has(name))) query.append(name, value);
+  }
   return query;
 }
+
+/** Return the value of a parameter as the API spells it, or "" if it is not valid. */
+function readValue(name, text) {
+  if (!FILTERS.includes(name) && name !== "sort") return "";
+  if (DAYS.includes(name)) return isDay(text) ? text : "";
+  if (!VALUES[name]) return text;
+  const value = text.toLowerCase();
+  return VALUES[name].includes(value) ? value : "";
+}
+
+const canRepeat = (name) => name !== "sort" && name !== "has_visits" && !DAYS.includes(name);
 
 export const readSearch = () => new URLSearchParams(location.hash.slice(1)).get("q") ?? "";
 

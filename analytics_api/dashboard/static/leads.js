@@ -28,11 +28,11 @@ const leadId = () => new URLSearchParams(location.search).get("lead");
 async function showLead(view, leadId, reload, signal) {
   let answer, visits, moves;
   try {
-    const path = `/leads/${encodeURIComponent(leadId)}`;
+    const path = `/leads/${/^\d+$/.test(leadId) ? leadId : 0}`; // "facets", for example, is another path of the API; 0 is not a lead
     const requests = ["", "/visits", "/history"].map((part) => get(path + part, "", signal));
     [answer, visits, moves] = await withKey(Promise.all(requests), signal);
   } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    if (![400, 404].includes(error.status)) throw error;
     parts = null;
     return view.replaceChildren(backLink(), h("p.empty.card", { role: "status" }, t.missing));
   }
