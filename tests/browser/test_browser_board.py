@@ -650,6 +650,15 @@ def test_moves_of_others_do_not_scroll_the_board(tab, database, url):
     assert abs(page.eval_on_selector(list_, "list => list.scrollTop") - place) < 200
 
 
+def test_stage_in_the_address_is_ignored(tab, url):
+    tab.goto(f"{url}/board?status=won")
+    wait_until_shown(tab, '.lead-card[tabindex="0"]')
+
+    assert tab.inner_text(".count") == f"{tab.locator('.lead-card').count()} leads"
+    assert len(cards(tab, "new")) > 0
+    assert not tab.is_visible('[data-key="clear"]')
+
+
 def test_focus_stays_on_a_control_after_a_choice(tab, url):
     page = open_board(tab, url)
     page.focus('[data-key="filter-has_visits"]')

@@ -155,7 +155,7 @@ export function filterBar(names, onChange, ...tools) {
     search.value = readSearch();
   };
   bar.showFacets = (facets) => {
-    clear.hidden = [...readQuery().keys()].every((name) => name === "sort");
+    clear.hidden = !names.some((name) => readQuery().has(name));
     days.forEach(showDay);
     keepFocus(() => {
       for (const select of choices.querySelectorAll("label:not(.day)")) select.remove();
