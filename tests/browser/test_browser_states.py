@@ -57,6 +57,26 @@ def test_empty_range_shows_a_notice(tab, url):
     assert tab.inner_text(".notice h2") == "No visits in these days"
 
 
+@pytest.mark.parametrize(
+    ("address", "days"),
+    [
+        ("?from=2026-13-01&to=x", "Last 30 days"),
+        ("?from=2026-02-20&to=2026-02-01", "Last 30 days"),
+        ("?period=foo", "Last 30 days"),
+        ("?from=2026-02-01&to=2026-02-02&compare=foo", "Feb 1 – 2, 2026"),
+        ("conversions?from=2026-02-01", "Last 30 days"),
+    ],
+    ids=["days", "order", "period", "comparison", "conversions"],
+)
+def test_invalid_range_in_the_address_shows_a_notice(tab, url, address, days):
+    page = open_page(tab, f"{url}/{address}")
+
+    assert page.inner_text(".notice h2") == "The range or the comparison in the address is not valid"
+    assert page.inner_text(".notice p") == f"The figures below are those of: {days}."
+    page.keyboard.press("d")
+    wait_until_gone(page, ".notice:has-text('not valid')")
+
+
 def test_failure_is_reported_and_retried(page, shop):
     page.context.set_offline(True)
     page.keyboard.press("d")

@@ -7,7 +7,7 @@ import { actionsMenu, drawPanel, filterValue, pageNames, tab } from "./lists.js"
 import { get, hasScope, stageBadge } from "./page.js";
 import { addFilter, CHOICES, comparedDays, daysOf, FILTERS, nav } from "./state.js";
 import { texts } from "./texts.js";
-import { data, emptyNotice, failure, startView, state, today } from "./view.js";
+import { data, emptyNotice, failure, invalidNotice, startView, state, today } from "./view.js";
 
 const t = texts.conversions;
 const MAX_ROWS = 1000;
@@ -69,7 +69,7 @@ function drawFigures() {
   };
   byId("figures").replaceChildren(...FIGURES.map(figure));
   if (!data) return;
-  if (!failure) byId("notices").replaceChildren(data.total?.sessions || data.total?.leads ? "" : emptyNotice());
+  if (!failure) byId("notices").replaceChildren(invalidNotice(), data.total?.sessions || data.total?.leads ? "" : emptyNotice());
   const days = daysOf(state, today());
   const compared = data.total?.previous && texts.compared(format.range(...comparedDays(days, state.compare)));
   byId("days").replaceChildren(h("b", {}, format.range(...days)), compared ? h("span.compared", {}, compared) : "");

@@ -8,7 +8,7 @@ import { actionsMenu, openCurrent, openDetail, PANEL_ROWS, panelParts } from "./
 import { get, isSignedIn } from "./page.js";
 import { CHOICES, CLOSED, compares, requestOf } from "./state.js";
 import { texts } from "./texts.js";
-import { adjust, data, emptyNotice, failure, go, handle, load, notice, retry, startView, state, today, viewQuery } from "./view.js";
+import { adjust, data, emptyNotice, failure, go, handle, invalidNotice, load, notice, retry, startView, state, today, viewQuery } from "./view.js";
 
 const INTERVAL = 4500; // ms between requests, so that a tab notices within five seconds that another one signed out
 const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
@@ -149,7 +149,7 @@ function showNotices(state, data) {
   if (!data.site.first_day) {
     showFirstVisit(data.site.collect_hosts);
     showMachines(data.site.machines_today);
-  } else byId("notices").replaceChildren(isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice() : "");
+  } else byId("notices").replaceChildren(invalidNotice(), isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice() : "");
 }
 
 /** Show how to send visits to an empty database. The notice is not replaced, so that its text can be selected. */

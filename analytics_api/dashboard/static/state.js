@@ -89,7 +89,14 @@ export function readState(search) {
     sort: pick(query.get("sort"), ["change", "decline"], ""),
     filters: [...query].filter(([name, value]) => FILTER_NAMES.has(name) && value),
     wall: query.has("wall"),
+    isInvalid: hasInvalidDays(query, isFixed),
   };
+}
+
+/** Return whether a query has a range or a comparison that is not valid, so that another one is shown. */
+function hasInvalidDays(query, isFixed) {
+  const isUnknown = (name, values) => query.has(name) && !values.includes(query.get(name));
+  return (!isFixed && (query.has("from") || query.has("to"))) || isUnknown("period", Object.keys(PERIODS)) || isUnknown("compare", CHOICES.compare);
 }
 
 /** Return the query string of a state with `?`. Parameters with their default values are omitted, so it may be empty. */

@@ -140,6 +140,7 @@ export const texts = {
   firstArrived: "Your first visit has arrived",
   firstArrivedHelp: "From now on, these figures follow your site.",
   hide: "Hide",
+  invalidDays: "The range or the comparison in the address is not valid",
   emptyRange: "No visits in these days",
   emptyRangeHelp: "Choose other days to see figures.",
   emptyFilter: "Nothing matches these filters",

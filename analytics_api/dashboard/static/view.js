@@ -135,6 +135,9 @@ function showFailure(error) {
 
 export const notice = (title, text, ...more) => h("div.notice", {}, h("h2", {}, title), h("p", {}, text), more);
 
+/** Return a notice if the address has an invalid range or comparison, otherwise "". */
+export const invalidNotice = () => (state.isInvalid ? notice(texts.invalidDays, texts.figuresOf(summaryOf(state))) : "");
+
 export const emptyNotice = () =>
   state.filters.length
     ? notice(texts.emptyFilter, texts.emptyFilterHelp, way(texts.clearFilters, state, { filters: [] }))
