@@ -176,7 +176,7 @@ def _columns(lines: list[bytes], header: Header, encoding: str) -> list[list[str
         return None
     text = map(methodcaller("decode", encoding), lines)
     try:
-        rows = list(csv.reader(text, delimiter=header.delimiter, strict=True))
+        rows = list(header.read(text))
     except (csv.Error, UnicodeDecodeError):
         return None
     if len(rows) != len(lines) or set(map(len, rows)) != {len(header.names)}:
@@ -195,7 +195,7 @@ def _record(lines: _Lines, header: Header) -> Record | None:
     fields: list[str] = []
     fault = None
     try:
-        fields = next(csv.reader(lines, delimiter=header.delimiter, strict=True))
+        fields = next(header.read(lines))
     except csv.Error as error:
         # Python's message for a lone carriage return is replaced, because it is about the arguments of open().
         is_lone_cr = str(error).startswith("new-line character")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import IngestError
 
@@ -20,15 +20,23 @@ class Header:
 
     :param lines: the number of lines up to the end of the header.
     :param is_quoted: whether the header begins with a quote.
+    :param is_spaced: whether blanks follow the delimiters, as in `a, b`. They do not belong to the fields.
     """
 
-    def __init__(self, names: tuple[str, ...], lines: int, delimiter: str, is_quoted: bool) -> None:
+    def __init__(
+        self, names: tuple[str, ...], lines: int, delimiter: str, is_quoted: bool, is_spaced: bool = False
+    ) -> None:
         self.names = names
         self.lines = lines
         self.delimiter = delimiter
         self.is_quoted = is_quoted
-        mark = re.escape(delimiter)
-        self._field = re.compile(rf'("(?:[^"]|"")*"|[^{mark}]*?)(?:{mark}|\r?\n?\Z)')
+        self.is_spaced = is_spaced
+        mark, blanks = re.escape(delimiter), " *" if is_spaced else ""
+        self._field = re.compile(rf'{blanks}("(?:[^"]|"")*"|[^{mark}]*?)(?:{mark}|\r?\n?\Z)')
+
+    def read(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Parse rows that have the delimiter of the header."""
+        return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=self.is_spaced, strict=True)
 
     def empty_texts(self, row: str) -> list[int]:
         """Return the indexes of the fields `""`, which are empty strings. An empty field without quotes is null.
@@ -66,8 +74,9 @@ def read_header(lines: Sequence[bytes], encoding: str = "utf-8", delimiter: str 
     if not rows:
         return None
     mark = max(rows, key=lambda mark: len(rows[mark][0]))
-    names, length = rows[mark]
-    return Header(tuple(name.strip() for name in names), start + length, mark, first.startswith(b'"'))
+    is_spaced = mark != " " and any(name.startswith(" ") for name in rows[mark][0][1:])
+    names, length = (_first_row(text, mark, is_spaced) if is_spaced else None) or rows[mark]
+    return Header(tuple(name.strip() for name in names), start + length, mark, first.startswith(b'"'), is_spaced)
 
 
 def check_delimiter(delimiter: str | None) -> str | None:
@@ -97,8 +106,8 @@ def check_encoding(encoding: str) -> str:
     return encoding
 
 
-def _first_row(text: list[str], mark: str) -> tuple[list[str], int] | None:
-    reader = csv.reader(text, delimiter=mark)
+def _first_row(text: list[str], mark: str, is_spaced: bool = False) -> tuple[list[str], int] | None:
+    reader = csv.reader(text, delimiter=mark, skipinitialspace=is_spaced)
     try:
         return next(reader), reader.line_num
     except csv.Error:

@@ -64,6 +64,27 @@ def test_delimiter_line_ends_and_bom_are_detected(database, mark, end, encoding)
 
 
 @pytest.mark.any_engine
+@pytest.mark.parametrize("count", [1, 40], ids=["row", "batch"])
+def test_blanks_after_delimiters_are_skipped(database, count):
+    text = 'event_id, session_id, "event_type", occurred_at, page_url, data\n' + "".join(
+        f'{number}, s1,  click, 2026-02-24 15:00, "/a, b", ""\n' for number in range(1, count + 1)
+    )
+
+    import_file(database, io.BytesIO(text.encode()))
+
+    assert rows(database) == [(number, "s1", "click", "/a, b", 1771945200000, "") for number in range(1, count + 1)]
+
+
+@pytest.mark.any_engine
+def test_blanks_remain_if_the_header_has_none(database):
+    text = b"event_id,session_id,event_type,occurred_at,page_url\n1,s1,click,2026-02-24 15:00, /a\n"
+
+    import_file(database, io.BytesIO(text))
+
+    assert rows(database)[0][3] == " /a"
+
+
+@pytest.mark.any_engine
 def test_columns_are_mapped_and_the_rest_reported(database):
     text = b"id;visit;what;when;browser\n7;s1;click;2026-02-24 15:00;Firefox\n"
     map = {"ID": "event_id", "visit": "session_id", "what": "event_type", "when": "occurred_at"}
