@@ -106,7 +106,7 @@ class NameMap:
 class ColumnMatch:
     """The match between the columns of a file and the columns of a table.
 
-    If two columns of the file have the same name, the first is used.
+    If two columns of the file have the same name, the first is used. In CSV files, `check_repeated` rejects them.
 
     :ivar indexes: the index of the column in the file, by the column of the table.
     :ivar ignored: the columns of the file that the table does not have.
@@ -166,6 +166,19 @@ def check_required(table: str, missing: Sequence[str], names: Sequence[str], fil
             f"{file}: every row of {table} must have the {columns}; "
             f"use --map THEIR_COLUMN={missing[0]} (the columns are {list_names(names)}){_id_hint(table, missing)}"
         )
+
+
+def check_repeated(columns: Mapping[str, Column], names: Sequence[str], mapped: NameMap, file: str) -> None:
+    """Raise IngestError if two columns of the file match the same column of the table."""
+    first: dict[str, str] = {}
+    for name in names:
+        column = mapped.find(name, columns)
+        if column in first:
+            raise IngestError(
+                f"{file}: the column {column} is repeated ({first[column]}, {name}); rename one of them in the header"
+            )
+        if column is not None and column in columns:
+            first[column] = name
 
 
 def _id_hint(table: str, missing: Sequence[str]) -> str:

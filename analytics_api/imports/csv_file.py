@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..database import DERIVED_COLUMNS, Database
 from .batch import MIN_COLUMNAR, Batch, Record
-from .columns import ColumnMatch, check_required, find_table, table_columns
+from .columns import ColumnMatch, check_repeated, check_required, find_table, table_columns
 from .csv_header import Header, check_delimiter, check_encoding, read_header
 from .report import Report
 from .rows import RowOptions, import_records, make_options
@@ -47,7 +47,7 @@ def import_csv(
 
     :param table: the table; None for the table whose columns match the header.
     :param delimiter: one character; None for the delimiter that splits the header into the most fields.
-    :raises IngestError: the header lacks a required column.
+    :raises IngestError: the header lacks a required column, or repeats a column of the table.
     """
     delimiter, encoding = check_delimiter(delimiter), check_encoding(encoding)
     source = lines if isinstance(lines, Source) else Source(lines)
@@ -63,6 +63,7 @@ def import_csv(
     row_options.check_columns(table, columns)
     mapped.check_sources(header.names, source.name)
     check_required(table, ColumnMatch(table, columns, header.names, mapped).missing, header.names, source.name)
+    check_repeated(columns, header.names, mapped, source.name)
     counts = LineCounts()
     report = import_records(
         db,

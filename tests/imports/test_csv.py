@@ -117,6 +117,34 @@ def test_table_option_reports_missing_columns(database):
         import_csv(database, [b"session_id,started_at\n"], table="sessions")
 
 
+@pytest.mark.parametrize(
+    ("names", "map", "message"),
+    [
+        ("started_at,started_at", {}, r"the column started_at is repeated \(started_at, started_at\); rename one"),
+        ("STARTED_AT,Started At", {}, r"the column started_at is repeated \(STARTED_AT, Started At\); rename one"),
+        ("begin,Begin", {"begin": "started_at"}, r"the column started_at is repeated \(begin, Begin\); rename one"),
+    ],
+    ids=["same", "normalized", "mapped"],
+)
+def test_repeated_column_is_rejected(database, names, map, message):
+    text = f"session_id,visitor_id,{names}\ns1,ann,2026-02-24,2026-02-25\n"
+
+    with pytest.raises(IngestError, match=message):
+        import_file(database, io.BytesIO(text.encode()), map=map)
+
+    assert rows(database, "sessions", "session_id") == []
+
+
+@pytest.mark.any_engine
+def test_ignored_columns_may_have_the_same_name(database):
+    text = b"session_id,visitor_id,started_at,x,x,country,country,,\ns1,ann,2026-02-24,1,2,IN,DE,,\n"
+
+    report = import_file(database, io.BytesIO(text), map={"country": ""})
+
+    assert rows(database, "sessions", "session_id") == [("s1", "ann", 1771891200000, None, 0, None, 0)]
+    assert "sessions: ignored the columns x, x, (unnamed), (unnamed)" in report.lines()
+
+
 @pytest.mark.any_engine
 @pytest.mark.parametrize("table", ["leads", None], ids=["table", "detected"])
 def test_error_about_missing_ids_names_the_page(database, table):
