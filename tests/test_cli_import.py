@@ -194,6 +194,30 @@ def test_import_rejects_a_site_whose_pages_would_be_wrong(option, value, expecte
     assert not (folder / "new.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "values", "name"),
+    [
+        ("--map-value", ["country:UK=GB", "country:UK=FR"], "country:UK"),
+        ("--map-value", ["country:UK=GB", "Country: uk=FR"], "country:uk"),
+        ("--map", ["when=started_at", "when=ended_at"], "when"),
+        ("--map", ["Lead ID=lead_id", "lead-id="], "lead-id"),
+    ],
+    ids=["value", "value-case", "column", "column-case"],
+)
+def test_import_rejects_two_targets_of_one_name(option, values, name, export):
+    output = run("import", option, values[0], option, values[1], export, status=2)
+
+    assert f"{name!r} is mapped to both {values[0].partition('=')[2]!r} and {values[1].partition('=')[2]!r}" in output
+
+
+def test_import_permits_an_option_twice(folder):
+    (folder / "s.csv").write_text("session_id,visitor_id,started_at,country\ns1,ann,2026-02-24,UK\n")
+
+    run("import", *["--map-value", "country:UK=GB"] * 2, "s.csv")
+
+    assert query(folder / "analytics.db", "select country from sessions") == [("GB",)]
+
+
 def test_import_reads_a_pipe(export):
     output = run("import", "-", input=Path(export).read_bytes())
 

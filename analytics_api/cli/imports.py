@@ -18,6 +18,7 @@ from ..errors import AnalyticsError, IngestError
 from ..imports import FORMATS, Rejects, Site, import_file
 from ..imports.access_log import ASSETS, own_hosts_of_files
 from ..imports.access_log.site import Bots
+from ..imports.columns import name_key
 from ..imports.derive import SessionsToCheck
 from ..imports.report import Report, printable
 from ..imports.write import count_events
@@ -37,10 +38,12 @@ FORMER_BOTS: dict[str, Bots] = {"apart": "separate", "alike": "include"}
 def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
     """Parse each `THEIRS=OURS`, split at the last `=`. If OURS is empty, the column is ignored."""
     names: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for pair in value:
         theirs, _, ours = pair.rpartition("=")
         if not theirs:
             raise click.BadParameter(f"{pair!r} is not THEIRS=OURS")
+        check_target(theirs, targets.setdefault(name_key(theirs), ours), ours)
         names[theirs] = ours
     return names
 
@@ -48,13 +51,22 @@ def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...
 def parse_map_values(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Parse each `COLUMN:THEIRS=OURS`, split at the first `:` and the last `=`."""
     columns: dict[str, dict[str, str]] = {}
+    targets: dict[tuple[str, str], str] = {}
     for text in value:
         column, _, pair = text.partition(":")
         theirs, _, ours = pair.rpartition("=")
-        if not column.strip() or not theirs.strip():
+        column, theirs, ours = column.strip().lower(), theirs.strip(), ours.strip()
+        if not column or not theirs:
             raise click.BadParameter(f"{text!r} is not COLUMN:THEIRS=OURS")
-        columns.setdefault(column.strip().lower(), {})[theirs.strip()] = ours.strip()
+        check_target(f"{column}:{theirs}", targets.setdefault((column, theirs.lower()), ours), ours)
+        columns.setdefault(column, {})[theirs] = ours
     return columns
+
+
+def check_target(theirs: str, first: str, ours: str) -> None:
+    """Reject two options that map the same name or value of a file to different ones."""
+    if first != ours:
+        raise click.BadParameter(f"{theirs!r} is mapped to both {first!r} and {ours!r}; use one of them")
 
 
 def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
