@@ -101,7 +101,7 @@ class Converter:
             self.empty = KEEP
         self.is_integer = column.type == "integer" and self.to_value is function
         is_timestamp = column.name in TIMESTAMP_COLUMNS
-        self.min_unchanged = MIN_PLAIN_TIMESTAMP if is_timestamp else MIN_INTEGER
+        self.min_unchanged = MIN_PLAIN_TIMESTAMP if is_timestamp else 1 if function is to_lead_id else MIN_INTEGER
         self.max_unchanged = MAX_PLAIN_TIMESTAMP if is_timestamp else MAX_INTEGER
         self.unchanged_types: set[type] = set()
         if self.to_value in (to_text, to_text_id):
@@ -212,6 +212,14 @@ def to_id(value: object) -> int | None:
     return to_integer(value)
 
 
+def to_lead_id(value: object) -> int | None:
+    """Convert the id of a lead, which must be at least 1, because it is part of URLs."""
+    id = to_id(value)
+    if id is not None and id < 1:
+        raise ValueError(f"{shorten(value)} is not at least 1")
+    return id
+
+
 def to_event_id(value: object) -> int | None:
     """Convert the id of an event. If the id is not a number but, say, a UUID, the message says what to do."""
     try:
@@ -280,6 +288,8 @@ def _function_of(table: str, column: Column) -> Callable[[object], Value]:
         return partial(to_status, column=name)
     if name == "event_id":
         return to_event_id
+    if table == "leads" and name == "lead_id":
+        return to_lead_id
     if name in ID_COLUMNS:
         return to_id if column.type == "integer" else to_text_id
     if table == "sessions" and name == "country":

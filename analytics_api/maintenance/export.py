@@ -34,9 +34,9 @@ def export(db: Database, table: str, format: Format = "ndjson") -> Iterator[str]
     is `""`. Derived columns are omitted. A timestamp that `import` would interpret as seconds is written as ISO 8601.
     Formulas are not escaped.
 
-    `import` does not accept every exported value: it rejects an `enquiry_datetime` that is not a date, a row of more
-    than 16 MB, and in CSV a row of more than 10,000 lines. Invalid UTF-8 is replaced by U+FFFD, and the log says how
-    often.
+    `import` does not accept every exported value: it rejects a lead with an id below 1 or an
+    `enquiry_datetime` that is not a date, a row of more than 16 MB, and in CSV a row of more than 10,000 lines. Invalid
+    UTF-8 is replaced by U+FFFD, and the log says how often.
 
     :raises ExportError: the table does not exist.
     """

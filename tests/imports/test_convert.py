@@ -242,6 +242,7 @@ COLUMNS = [
     ("sessions", Column("event_count", "integer", True, 0)),
     ("events", Column("event_id", "integer", True, None)),
     ("events", Column("data", "text", False, None)),
+    ("leads", Column("lead_id", "integer", True, None)),
     ("leads", Column("status", "text", True, "new")),
     ("leads", Column("enquiry_datetime", "text", True, None)),
 ]

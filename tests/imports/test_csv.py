@@ -365,11 +365,11 @@ def test_batch_distinguishes_empty_text_from_null(database):
 
 def test_batch_uses_defaults_for_null(database):
     header = b"lead_id,enquiry_datetime,contact_name,status,form_submit_count\n"
-    lines = [b"%d,2026-02-24 10:00:00,Ann,won,3\n" % number for number in range(50)]
+    lines = [b"%d,2026-02-24 10:00:00,Ann,won,3\n" % number for number in range(1, 50)]
 
     import_csv(database, [header, *lines, b"50,2026-02-24 10:00:00,,,\n", b"51,2026-02-24 10:00:00,Bob, LOST ,2\n"])
 
-    assert rows(database, "leads", "lead_id")[49:] == [
+    assert rows(database, "leads", "lead_id")[48:] == [
         (49, "2026-02-24 10:00:00", "Ann", "won", 3),
         (50, "2026-02-24 10:00:00", None, "new", 1),
         (51, "2026-02-24 10:00:00", "Bob", "lost", 2),

@@ -68,6 +68,7 @@ FORMS = {
     "old_status": st.sampled_from(STATUSES),
     "new_status": st.sampled_from(STATUSES),
     **{key: INT64 for table, key in BASE_TABLES.items() if table != "sessions"},
+    "lead_id": st.integers(1, 2**63 - 1),
 }
 
 

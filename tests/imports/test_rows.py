@@ -28,7 +28,8 @@ def test_dicts_are_imported_from_python(database):
 
 def test_constraint_rejects_only_the_failing_row(database):
     rows = [
-        {"lead_id": n, "enquiry_datetime": "2026-02-24", "status": "lost" if n != 37 else "asleep"} for n in range(100)
+        {"lead_id": n, "enquiry_datetime": "2026-02-24", "status": "lost" if n != 38 else "asleep"}
+        for n in range(1, 101)
     ]
 
     report = import_rows(database, "leads", rows)

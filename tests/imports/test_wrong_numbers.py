@@ -213,6 +213,19 @@ SESSIONS_CSV = (
 )
 
 
+@pytest.mark.parametrize("count", [1, 40], ids=["row", "batch"])
+def test_lead_without_a_url_is_rejected(database, count):
+    text = "lead_id,enquiry_datetime\n" + "".join(f"{id},2026-01-01\n" for id in [0, -1, *range(1, count + 1)])
+
+    report = import_text(database, text)
+
+    assert [id for (id,) in select(database, "lead_id", "leads")] == list(range(1, count + 1))
+    assert report.rejects == [
+        "leads line 2: lead_id: '0' is not at least 1",
+        "leads line 3: lead_id: '-1' is not at least 1",
+    ]
+
+
 def test_domain_and_duration_are_derived(database):
     report = import_text(database, SESSIONS_CSV)
 
