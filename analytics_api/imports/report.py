@@ -25,6 +25,7 @@ class TableCounts:
     :param is_computed: whether the rows are sessions that are computed from log lines. If so, only `written` and
         `joined` are used.
     :param derived: the number of derived values of each column.
+    :param outliers: the number of rows by column and description of their implausible value. These rows are imported.
     :param relative_referrers: the number of referrers that are not absolute URLs, so no domain is derived from them.
     """
 
@@ -35,6 +36,7 @@ class TableCounts:
     purged: int = 0
     is_computed: bool = False
     derived: Counter[str] = field(default_factory=Counter)
+    outliers: Counter[tuple[str, str]] = field(default_factory=Counter)
     relative_referrers: int = 0
 
     @property
@@ -118,6 +120,11 @@ class Report:
             for column, count in counts.derived.items():
                 if count:
                     yield f"{table}: {column} derived for {count:,} rows{DERIVED_FROM.get(column, '')}"
+            for (column, description), count in counts.outliers.items():
+                yield (
+                    f"warning: {table}: {column} is {description} (rows: {count:,}); averages include these values, "
+                    "so correct the file and import again with --update"
+                )
             if counts.relative_referrers:
                 yield (
                     f"warning: {table}: referrers that are not URLs give no source "

@@ -10,7 +10,7 @@ from ..database import BASE_TABLES, IN_LIST, Database, OnConflict, Transaction, 
 from ..database.row_counts import count_rows
 from ..errors import RowError
 from ..values.timestamps import now
-from .convert import KEEP, Cell
+from .convert import KEEP, MAX_INTEGER, Cell
 from .derive import SessionsToCheck
 from .event_ids import EventIds
 from .purged import INSTANT_COLUMNS, read_purged_before
@@ -18,6 +18,12 @@ from .rejects import Raw, RejectHandler, Rejects
 from .report import TableCounts
 
 T = TypeVar("T")
+
+# Smallest and largest plausible values of columns of sessions, and a description of other values.
+PLAUSIBLE = {
+    "duration": (0, MAX_INTEGER, "negative"),
+    "engagement_score": (0, 100, "below 0 or above 100"),
+}
 
 IMPORTER = "import"  # the name in the status history for changes by an import
 
@@ -115,6 +121,8 @@ class Writer:
         """Write rows with these columns."""
         if self.purged_before is not None and INSTANT_COLUMNS[self.table] in columns:
             rows = self._remove_purged(columns.index(INSTANT_COLUMNS[self.table]), rows, self.purged_before)
+        if self.table == "sessions":
+            self._count_outliers(columns, rows)
         if self.table == "events":
             types: Iterable[Any] = map(itemgetter(columns.index("event_type")), rows.values)
             self.reject.report.add_event_types(types if self.on_conflict != "update" else _remove_keep(types))
@@ -144,6 +152,15 @@ class Writer:
             [rows.lines[number] for number in rest],
             [rows.raws[number] for number in rest],
         )
+
+    def _count_outliers(self, columns: Sequence[str], rows: Rows) -> None:
+        """Count implausible values for the report. They are imported, because a tracker may store them, too."""
+        for column, (minimum, maximum, description) in PLAUSIBLE.items():
+            if column in columns:
+                values = map(itemgetter(columns.index(column)), rows.values)
+                count = sum(isinstance(value, int) and not minimum <= value <= maximum for value in values)
+                if count:
+                    self.counts.outliers[column, description] += count
 
     def _with_required(self, columns: Sequence[str], present: Sequence[str], rows: Rows) -> tuple[Sequence[str], Rows]:
         """Add the stored values of required columns that the rows do not have.

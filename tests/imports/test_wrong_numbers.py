@@ -235,6 +235,31 @@ def test_domain_and_duration_are_derived(database):
     assert "sessions: duration derived for 2 rows from started_at and ended_at" in report.lines()
 
 
+def test_implausible_values_of_sessions_are_reported(database):
+    report = import_text(
+        database,
+        "session_id,visitor_id,started_at,duration,engagement_score\n"
+        "s1,v1,2026-03-01,-1,101\ns2,v1,2026-03-01,0,0\ns3,v1,2026-03-01,-60000,\ns4,v1,2026-03-01,,100\n"
+        "s5,v1,2026-03-01,5,-3\n",
+    )
+
+    assert select(database, "session_id, duration, engagement_score", "sessions") == [
+        ("s1", -1, 101),
+        ("s2", 0, 0),
+        ("s3", -60_000, None),
+        ("s4", None, 100),
+        ("s5", 5, -3),
+    ]
+    assert report.lines() == [
+        "sessions: 5 of 5 rows written",
+        "warning: sessions: duration is negative (rows: 2); averages include these values, "
+        "so correct the file and import again with --update",
+        "warning: sessions: engagement_score is below 0 or above 100 (rows: 2); averages include these values, "
+        "so correct the file and import again with --update",
+        "5 lines, 0 rejected",
+    ]
+
+
 def test_referrers_that_are_hosts_are_reported(database):
     report = import_text(
         database,
