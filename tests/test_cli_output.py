@@ -1,5 +1,6 @@
 """Commands write an output file completely or not at all, and only its owner can read it."""
 
+import gzip
 import os
 import shutil
 import signal
@@ -38,6 +39,15 @@ def test_output_is_the_text_of_standard_output(folder):
     run(*TABLE, "--output", "out.csv")
 
     assert (folder / "out.csv").read_text() == run_process(*TABLE, cwd=folder).stdout
+
+
+@pytest.mark.parametrize(("name", "format"), [("out.csv.gz", "csv"), ("out.ndjson.gz", "ndjson"), ("OUT.GZ", "ndjson")])
+def test_output_with_a_name_of_gzip_is_compressed(name, format, folder):
+    run("export", "sessions", "--output", name)
+
+    plain = run_process("export", "sessions", "--format", format, cwd=folder).stdout
+    with gzip.open(folder / name, "rt") as file:
+        assert file.read() == plain
 
 
 def test_output_follows_a_link(folder):
@@ -171,12 +181,15 @@ def test_full_disk_during_an_import_fails_in_one_line(folder, options, error):
     assert (result.returncode, result.stderr) == (1, f"Error: {error}: File too large\n")
 
 
-def test_failed_export_leaves_the_old_file(folder):
-    (folder / "new").write_text("precious")
+@pytest.mark.parametrize("name", ["new", "new.gz"])
+def test_failed_export_leaves_the_old_file(name, folder):
+    (folder / name).write_text("precious")
 
-    run_process(*TABLE, "--output", "new", program=SMALL_FILES, cwd=folder)
+    result = run_process("export", "events", "--output", name, program=SMALL_FILES, cwd=folder)
 
-    assert (folder / "new").read_text() == "precious"
+    assert (result.returncode, result.stderr) == (1, f"Error: {name}: File too large\n")
+    assert (folder / name).read_text() == "precious"
+    assert not list(folder.glob(".export-*"))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -43,9 +43,14 @@ def copy(source: str, target: str) -> None:
 @main.command()
 @database_option
 @click.argument("table", type=click.Choice(list(BASE_TABLES)), metavar="TABLE")
-@click.option("--format", type=click.Choice(get_args(Format)), help="Default: csv if FILE ends with .csv, else ndjson.")
 @click.option(
-    "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True), help="Default: standard output."
+    "--format", type=click.Choice(get_args(Format)), help="Default: csv if FILE ends with .csv or .csv.gz, else ndjson."
+)
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Compressed if FILE ends with .gz. Default: standard output.",
 )
 @click.option("--q", metavar="TEXT", help="Leads: export only leads that contain this text.")
 @click.option("--status", type=click.Choice(STATUSES), help="Leads: export only leads with this status.")
@@ -68,7 +73,7 @@ def export(
     as_list = q or status or sort
     if as_list and table != "leads":
         raise click.UsageError("--q, --status and --sort are only valid for the table leads")
-    format = format or ("csv" if (output or "").lower().endswith(".csv") else "ndjson")
+    format = format or ("csv" if (output or "").lower().endswith((".csv", ".csv.gz")) else "ndjson")
     with open_database(database, create=False).closing() as opened:
         if output and any(is_same_file(output, file) for file in database_files(opened)):
             raise click.ClickException(f"--output {output} is the database")

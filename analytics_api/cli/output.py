@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from tempfile import mkstemp
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 
@@ -17,6 +18,7 @@ from ..database import Database
 from ..values.paths import is_special
 
 WRITE_ERRORS = frozenset({EDQUOT, EFBIG, EIO, ENOSPC})
+GZIP_LEVEL = 6  # the default of the command gzip
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def open_output(path: str | None) -> Iterator[BinaryIO]:
 
     For a regular file, a temporary file is written, which replaces the file at the end of the block. So the old file is
     unchanged after an error. Symbolic links are followed. The mode of an existing file does not change. A new file can
-    only be read by its owner.
+    only be read by its owner. If the name ends with `.gz`, the output is compressed with gzip.
 
     :raises click.ClickException: the path is empty, or cannot be opened or written.
     """
@@ -37,7 +39,11 @@ def open_output(path: str | None) -> Iterator[BinaryIO]:
         return
     try:
         with open(path, "wb") if is_special(path) else replace_file(os.path.realpath(path)) as file:
-            yield file
+            if path.lower().endswith(".gz"):
+                with gzip.GzipFile("", "wb", GZIP_LEVEL, file) as compressed:
+                    yield cast(BinaryIO, compressed)
+            else:
+                yield file
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from error
 
