@@ -182,6 +182,11 @@ def test_import_of_access_logs_needs_a_locale_of_unicode(folder):
     [
         ("--site", "example.com", "a URL such as https://example.com"),
         ("--site", "https:///about", "a URL such as https://example.com"),
+        ("--site", "https://example.com/shop", "a URL such as https://example.com, without a path"),
+        ("--asset-extensions", ".css .js", "a list such as css,js,png"),
+        ("--asset-extensions", "css;js", "a list such as css,js,png"),
+        ("--asset-extensions", "*.css", "a list such as css,js,png"),
+        ("--asset-extensions", "", "a list such as css,js,png"),
         ("--host", "https://example.com", "a host name such as example.com"),
         ("--timeout", "inf", "a number of minutes"),
         ("--timeout", "nan", "a number of minutes"),
@@ -192,6 +197,32 @@ def test_import_rejects_a_site_whose_pages_would_be_wrong(option, value, expecte
 
     assert f"{value!r} is not {expected}" in output
     assert not (folder / "new.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("site", "page"),
+    [
+        ("HTTPS://Example.COM:443/", "https://example.com/About"),
+        ("http://example.com:80", "http://example.com/About"),
+        ("https://example.com:8443", "https://example.com:8443/About"),
+        ("http://[2001:DB8::1]:8080", "http://[2001:db8::1]:8080/About"),
+    ],
+    ids=["https", "http", "port", "ipv6"],
+)
+def test_import_normalizes_the_site(site, page, folder):
+    (folder / "access.log").write_text(f"{line('10:00:00', '/About')}\n")
+
+    run("import", "--site", site, "access.log")
+
+    assert query(folder / "analytics.db", "select page_url from events") == [(page,)]
+
+
+def test_import_permits_dots_and_blanks_in_asset_extensions(folder):
+    (folder / "access.log").write_text(f"{line('10:00:00', '/a.css')}\n{line('10:00:00', '/a.map.js')}\n")
+
+    run("import", "--asset-extensions", ".css, map.js", "access.log")
+
+    assert query(folder / "analytics.db", "select distinct event_type from events") == [("asset",)]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,10 @@ from .progress import Progress
 # of an import, and find nothing, because rows do not form reference cycles.
 GC_THRESHOLD = 100_000
 
+SITE_URL = re.compile(r"(https?)://([^][\s/?#@:]+|\[[0-9a-f:.]+])(?::([0-9]{1,5}))?/?")
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+EXTENSION = re.compile(r"\.?[\w-]+(\.[\w-]+)*")
+
 FORMER_BOTS: dict[str, Bots] = {"apart": "separate", "alike": "include"}
 
 
@@ -91,13 +95,27 @@ def parse_files(ctx: click.Context, argument: click.Parameter, value: tuple[str,
 
 
 def parse_site(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Check that --site is a URL. Otherwise pages would be stored without a scheme.
+    """Return --site as browsers write it: in lower case, and without the default port.
 
     A later import cannot correct these pages, because it does not change existing events.
     """
-    if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value, re.IGNORECASE):
-        raise click.BadParameter(f"{value!r} is not a URL such as https://example.com")
-    return value
+    if value is None:
+        return None
+    match = SITE_URL.fullmatch(value.lower())
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not a URL such as https://example.com, without a path")
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}" + (f":{port}" if port and port != DEFAULT_PORTS[scheme] else "")
+
+
+def parse_extensions(ctx: click.Context, option: click.Parameter, value: str | None) -> list[str] | None:
+    """Split --asset-extensions at the commas. Reject other separators and patterns, which no page would match."""
+    if value is None:
+        return None
+    extensions = [extension.strip() for extension in value.split(",")]
+    if not all(map(EXTENSION.fullmatch, extensions)):
+        raise click.BadParameter(f"{value!r} is not a list such as css,js,png")
+    return extensions
 
 
 def parse_hosts(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -158,7 +176,12 @@ def parse_timeout(ctx: click.Context, option: click.Parameter, value: float) -> 
     callback=parse_hosts,
     help="Logs: a host name of the site. Default: detected.",
 )
-@click.option("--asset-extensions", metavar="EXT", help="Logs: extensions that are not pages, such as css,js,png.")
+@click.option(
+    "--asset-extensions",
+    metavar="EXT",
+    callback=parse_extensions,
+    help="Logs: extensions that are not pages, such as css,js,png.",
+)
 @click.option("--no-query", is_flag=True, help="Logs: remove query strings from pages.")
 @click.option(
     "--timeout",
@@ -184,7 +207,7 @@ def import_(
     rejects: str,
     site: str | None,
     hosts: tuple[str, ...],
-    asset_extensions: str | None,
+    asset_extensions: list[str] | None,
     no_query: bool,
     timeout: float,
     bots: Bots,
@@ -199,7 +222,7 @@ def import_(
     own_site = Site(
         url=site,
         hosts=hosts or None,
-        assets=asset_extensions.split(",") if asset_extensions else ASSETS,
+        assets=asset_extensions or ASSETS,
         query=not no_query,
         timeout=timeout * 60,
         bots=bots,
