@@ -54,10 +54,10 @@ MISSING = (
     "warning: the events name sessions that are not in the database (1); "
     "only sessions count as visits, so import them, too\n"
 )
-EXISTING = """sessions: 0 of 2 rows written, 2 existed already
-events: 0 of 3 rows written, 3 existed already
-leads: 0 of 1 rows written, 1 existed already
-lead_submissions: 0 of 2 rows written, 2 existed already
+EXISTING = """sessions: 0 of 2 rows written, 2 existing or repeated
+events: 0 of 3 rows written, 3 existing or repeated
+leads: 0 of 1 rows written, 1 existing or repeated
+lead_submissions: 0 of 2 rows written, 2 existing or repeated
 """
 
 

@@ -405,7 +405,7 @@ def test_first_of_duplicate_rows_is_imported(load, read):
         "insert into sessions values ('s1', 'second', 1771945200000)",
     )
 
-    assert report.lines() == ["sessions: 1 of 2 rows written, 1 existed already"]
+    assert report.lines() == ["sessions: 1 of 2 rows written, 1 existing or repeated"]
     assert read("sessions", "visitor_id") == {"s1": "first"}
 
 
@@ -421,7 +421,7 @@ def test_existing_rows_are_not_changed(load, insert, read):
         "insert into sessions values ('s2', 'theirs', 1771945200006)",
     )
 
-    assert report.lines() == ["sessions: 1 of 2 rows written, 1 existed already"]
+    assert report.lines() == ["sessions: 1 of 2 rows written, 1 existing or repeated"]
     assert read("sessions", "visitor_id") == {"s1": "ours", "s2": "theirs"}
 
 

@@ -18,7 +18,10 @@ NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\
 
 @dataclass
 class TableCounts:
-    """The numbers of rows of a table. A row that was read, but not written, rejected or purged, existed already.
+    """The numbers of rows of a table.
+
+    A row that was read, but not written, rejected or purged, has the key of a row in the database or earlier in the
+    file.
 
     :param joined: the number of existing sessions that an import merged with other sessions.
     :param purged: the number of rows that were skipped because their days were purged. The archive counts these rows.
@@ -110,7 +113,7 @@ class Report:
                 continue
             line = f"{table}: {counts.written:,} of {counts.read:,} rows written"
             if counts.existing:
-                line += f", {counts.existing:,} existed already"
+                line += f", {counts.existing:,} existing or repeated"
             if counts.purged:
                 line += f", {counts.purged:,} of purged days left out"
             if counts.rejected:

@@ -187,6 +187,12 @@ def test_events_without_an_id_are_recognized_again(database):
     assert second.tables["events"].existing == 3
 
 
+def test_repeated_row_is_reported(database):
+    report = import_csv(database, [b"session_id,visitor_id,started_at\n", *[b"s1,ann,2026-02-24\n"] * 2])
+
+    assert report.lines()[0] == "sessions: 1 of 2 rows written, 1 existing or repeated"
+
+
 def test_existing_rows_are_ignored_or_updated(database):
     header = b"session_id,visitor_id,started_at,country\n"
     import_csv(database, [header, b"s1,ann,2026-02-24,IN\n"])
