@@ -3,7 +3,8 @@
 A statement returns one row with arrays for each day, so that the arrays stay short. SQLite sorts the rows of a
 `group by`, and searches a tree for each row of a `count(distinct …)`. With 57,000 sessions, counting the distinct
 visitors takes 40 ms. With a JSON array of the visitors and a set, it takes 13 ms. PostgreSQL counts a single list as
-fast in SQL, but a dashboard takes a quarter less time with arrays.
+fast in SQL. With arrays, a dashboard that is filtered by columns of sessions takes a quarter less time there; one that
+is filtered by frequent events takes a quarter more, because its page views are read in a statement of their own.
 """
 
 from __future__ import annotations
