@@ -15,7 +15,7 @@ from .batch import MAX_BATCH_BYTES, MAX_BATCH_ROWS, Batch
 from .columns import ColumnMatch, check_required, table_columns
 from .derive import SessionsToCheck
 from .rejects import RejectHandler
-from .report import Report, TableCounts
+from .report import Report, TableCounts, list_names, printable
 from .rows import Options, RowOptions, make_batcher, make_converters, make_options, unused_values, write_all
 from .source import OnRead, ignore_read
 from .sql_dump import is_housekeeping, open_scratch
@@ -110,8 +110,9 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
         _check_map(columns, source, ours, options)
     copies = [_find_columns(columns[table], source, table, name, options, report) for table, name in ours.items()]
     if not copies:
+        contents = f"its tables are {printable(list_names(list(theirs.values())))}" if theirs else "it has no tables"
         raise IngestError(
-            f"{options.name}: the file has none of the tables {', '.join(BASE_TABLES)}; views are not read"
+            f"{options.name}: the file has none of the tables {', '.join(BASE_TABLES)}; {contents}; views are not read"
         )
     if not any(name.startswith("rollup_") or name == "day_counts" for name in theirs):
         # A file that has such tables is a database of this project. Its counters are not reported as ignored tables.
