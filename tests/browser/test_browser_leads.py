@@ -181,7 +181,7 @@ def test_day_of_a_filter_is_typed_digit_by_digit(tab, url):
 
     page.go_back()
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
-    assert page.input_value('[data-key="filter-from"]') == ""
+    page.wait_for_function("() => document.querySelector('[data-key=filter-from]').value === ''")
 
 
 def test_list_loads_more_leads_on_scrolling(tab, database, url):
