@@ -57,13 +57,20 @@ def test_large_ranges_are_counted_in_sql(monkeypatch, ctx):
     assert ["json_group_array" in sql for sql in statements if "session_facts as s" in sql] == [True, False]
 
 
-@pytest.mark.parametrize(("country", "is_joined"), [("country", False), ("country.not", True)])
-def test_page_views_are_joined_if_most_sessions_match(monkeypatch, ctx, country, is_joined):
+@pytest.mark.parametrize(
+    ("filters", "is_joined", "pages_of_day"),
+    [
+        ({"country": ["IN"]}, False, [("/a", 3, 2), ("/b", 1, 1)]),
+        ({"country.not": ["XX"]}, True, [("/a", 4, 3), ("/b", 1, 1)]),
+    ],
+    ids=["half", "all"],
+)
+def test_page_views_are_joined_if_most_sessions_match(monkeypatch, ctx, filters, is_joined, pages_of_day):
     for session_id, page in [("a", "/a"), ("a", "/a"), ("a", "/b"), ("b", "/a"), ("c", "/a")]:
         values = {"session_id": session_id, "page": page, "occurred_at": NOW}
         ctx.db.write(lambda at, values=values: at.execute(INSERT_VIEW, **values))
-    day = DayRange(NOW // DAY_MS, NOW // DAY_MS)
-    chosen = matching.find_matching(ctx.db, day, {country: ["IN"] if country == "country" else ["XX"]})
+    day = NOW // DAY_MS
+    chosen = matching.find_matching(ctx.db, DayRange(day, day), filters)
     statements = []
     tuples = ctx.db.tuples
     monkeypatch.setattr(ctx.db, "tuples", lambda sql, **params: statements.append(sql) or tuples(sql, **params))
@@ -71,8 +78,8 @@ def test_page_views_are_joined_if_most_sessions_match(monkeypatch, ctx, country,
     rows = read_sections(ctx.db, chosen, ["totals", "pages", "page_views"], 10, "day").rows
 
     assert any("session_facts as s\ncross join session_pages" in sql for sql in statements) == is_joined
-    assert rows["pages"] == [("/a", 4, 3) if is_joined else ("/a", 3, 2), ("/b", 1, 1)]
-    assert rows["page_views"] == [(NOW // DAY_MS, 5 if is_joined else 4)]
+    assert rows["pages"] == pages_of_day
+    assert rows["page_views"] == [(day, sum(views for _, views, _ in pages_of_day))]
 
 
 @pytest.mark.parametrize("max_ids", [1, 2, 3])
