@@ -14,8 +14,7 @@ from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval
 from .filtered_columns import count_sections
-from .filtered_events import EVENTS_OF_DAY
-from .filtered_sessions import COUNTS, first_day, join_interval, read_pages_and_days, sessions_by_interval
+from .filtered_sessions import COUNTS, TOTAL_COUNTS, first_day, join_interval, read_pages_and_days, sessions_by_interval
 from .matching import Matching
 from .periods import INTERVAL_EXPRESSIONS
 from .stored_keys import DIMENSIONS, STORED_KEYS, replace_keys
@@ -135,7 +134,5 @@ from (
 
 NO_COUNTS: Final = """0 as duration_sum, 0 as duration_count, 0 as score_sum, 0 as score_count, 0 as fingerprints,
     0 as vpn_suspected, 0 as events"""
-TOTALS_PART: Final = f"""select 'totals' as section, '' as key, 0 as first_day, {COUNTS},
-  count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
-  {EVENTS_OF_DAY} as events
+TOTALS_PART: Final = f"""select 'totals' as section, '' as key, 0 as first_day, {TOTAL_COUNTS}
 from s"""

@@ -14,8 +14,8 @@ from typing import Any, Final
 from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval, Span
-from .filtered_columns import SUMS, count_sections, count_views
-from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_of_hours_statement, views_statement
+from .filtered_columns import MORE_SUMS, SUMS, count_sections, count_views
+from .filtered_events import other_events_statement, views_of_hours_statement, views_statement
 from .matching import Matching
 from .periods import INTERVAL_EXPRESSIONS
 from .stored_keys import PAGE_IDS, STORED_KEYS, VALUES, replace_keys
@@ -23,6 +23,8 @@ from .stored_keys import PAGE_IDS, STORED_KEYS, VALUES, replace_keys
 # The columns of a row of statistics. Averages are computed from the sums later.
 COUNTS = f"""count(*) as sessions, count(distinct s.visitor_id) as visitors,
   {SUMS}"""
+# The columns of TOTALS, but only the events that EVENTS_OF_DAY counts.
+TOTAL_COUNTS: Final = f"{COUNTS}, count(distinct s.fingerprint) as fingerprints, {MORE_SUMS}"
 
 # The columns that sections without keys need.
 COLUMNS: Final = "s.day, s.visitor_id, s.fingerprint, s.duration, s.engagement_score, s.is_vpn, s.events_of_day"
@@ -51,18 +53,18 @@ def _find_rows(
 
 def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
     """Return one row with the totals of the sessions and the number of events. Its columns are TOTALS."""
-    if rows := _find_rows(db, matching, "totals"):
-        [counts] = rows
-        [[events]] = db.tuples(other_events_statement(matching), **matching.parameters)
-        return dict(zip(TOTALS, (*counts[:-1], counts[-1] + events)))
-    sql = f"""
-select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
-  {EVENTS_OF_DAY} + ({other_events_statement(matching)}) as events
+    rows = _find_rows(db, matching, "totals")
+    if rows is None:
+        sql = f"""
+select {TOTAL_COUNTS}
 from session_facts as s
 where {matching.in_range}
   and {matching.condition}
 """
-    return db.rows(sql, **matching.parameters)[0]
+        rows = db.tuples(sql, **matching.parameters)
+    [(*counts, events)] = rows
+    [[other_events]] = db.tuples(other_events_statement(matching), **matching.parameters)
+    return dict(zip(TOTALS, (*counts, events + other_events)))
 
 
 def read_days(db: Database, matching: Matching, interval: Interval) -> list[tuple[Any, ...]]:
