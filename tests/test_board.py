@@ -197,7 +197,7 @@ def test_misspelt_condition_is_400(client, leads, get, field):
     response = client.patch("/analytics/leads", json=request)
 
     assert response.status_code == 400
-    assert response.json["error"] == f"A lead has no field {field!r}, only lead_id, etag, from"
+    assert response.json["error"] == f"{field!r} is not a field of a lead; use lead_id, etag, from"
     assert card(get, 1)["status"] != "won"
 
 

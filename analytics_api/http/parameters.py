@@ -245,8 +245,10 @@ class LeadReferences:
     def _parse_lead(self, lead: object) -> dict[str, object]:
         if not isinstance(lead, dict):
             raise ValueError(lead)
-        for name in lead.keys() - {"lead_id", *EXPECTATIONS}:
-            raise InvalidRequest(f"A lead has no field {name[:40]!r}, only lead_id, {', '.join(EXPECTATIONS)}")
+        if unknown := lead.keys() - {"lead_id", *EXPECTATIONS}:
+            raise InvalidRequest(
+                f"{min(unknown)[:40]!r} is not a field of a lead; use lead_id, {', '.join(EXPECTATIONS)}"
+            )
         lead_id = lead.get("lead_id")
         if isinstance(lead_id, float) and lead_id.is_integer():  # in JSON Schema, 1.0 is an integer
             lead_id = int(lead_id)

@@ -3,7 +3,7 @@
 import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, showSelection, site, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
 import { byId, h, icon, keepFocus, tipOf } from "./dom.js";
 import * as format from "./format.js";
-import { ApiError, get, getPage, pathOf, stageBadge, watchLinks } from "./page.js";
+import { get, getPage, pathOf, stageBadge, watchLinks } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
